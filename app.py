@@ -1,0 +1,46 @@
+"""GenLab's entry point: settings, catalogue, engine, page, launch. Also a Space's app_file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from genlab.catalogue import Catalogue
+from genlab.engine import Engine, Runtime
+from genlab.settings import Settings
+
+
+def main() -> None:
+    """Serve the page until Ctrl+C."""
+    settings = Settings(
+        _cli_parse_args=sys.argv[1:],
+        _cli_prog_name="app.py",
+        _cli_kebab_case=True,
+        _cli_implicit_flags=True,
+    )
+    runtime = Runtime(settings.device, settings.max_rows)
+    catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9)
+    engine = Engine(
+        catalogue,
+        max_rows=settings.max_rows,
+        max_jobs=settings.max_jobs,
+        max_jobs_per_owner=settings.max_jobs_per_owner,
+    )
+    with tempfile.TemporaryDirectory(prefix="genlab-") as pictures, engine:
+        # Gradio reads both when it is imported: nothing is reported home, and the pictures that
+        # visitors made are gone when the app is.
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": pictures}
+        from genlab.ui import Lab, build_page, launch_options
+
+        page = build_page(Lab(settings, catalogue, engine))
+        page.queue(default_concurrency_limit=None).launch(
+            server_name="0.0.0.0" if "SPACE_ID" in os.environ else settings.host,
+            server_port=settings.port,
+            share=settings.share,
+            **launch_options(),
+        )
+
+
+if __name__ == "__main__":
+    main()

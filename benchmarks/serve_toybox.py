@@ -1,0 +1,188 @@
+"""A class asks at once: GenLab's engine against the stock pipeline serving one by one, as ratios.
+
+Both run in this process, on the same weights, device and threads, in turns; so the ratios hold on
+a machine that is busy or slow, where seconds do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+
+from genlab.catalogue import Catalogue
+from genlab.engine import Engine, Job, Result, Runtime
+from genlab.families.schedulers import make_scheduler
+from genlab.requests import StableDiffusionRequest
+from genlab.settings import Settings
+
+PROMPTS = (
+    "a red 7 on a blue background",
+    "a green sneaker on a black background",
+    "a yellow 3 on a white background",
+    "a white bag on a red background",
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """One round: when each person had the picture, in seconds since all asked, and the pictures."""
+
+    seconds: np.ndarray  # (people,)
+    images: list[np.ndarray]  # uint8 (H, W, 3)
+
+    @property
+    def images_per_second(self) -> float:
+        return len(self.seconds) / float(self.seconds.max())
+
+    @property
+    def p95(self) -> float:
+        return float(np.quantile(self.seconds, 0.95))
+
+
+def a_class(people: int, checkpoint: str, seed: int) -> list[StableDiffusionRequest]:
+    """One picture a person; steps from 10 to 30, prompts, seeds and scales differ."""
+    draw = random.Random(seed)
+    return [
+        StableDiffusionRequest(
+            checkpoint=checkpoint,
+            prompt=PROMPTS[k % len(PROMPTS)],
+            seed=seed + k,
+            count=1,
+            num_inference_steps=draw.randint(10, 30),
+            guidance_scale=draw.choice([2.0, 4.0, 7.5]),
+            scheduler="ddim",
+        )
+        for k in range(people)
+    ]
+
+
+def stock(pipeline: StableDiffusionPipeline, requests: Sequence[StableDiffusionRequest]) -> Served:
+    """Serve in the order of arrival with diffusers' own pipeline, one request a call."""
+    begun = time.perf_counter()
+    seconds, images = [], []
+    for request in requests:
+        pipeline.scheduler = make_scheduler(request.scheduler, pipeline.scheduler.config)
+        output = pipeline(
+            request.prompt,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            generator=[torch.Generator().manual_seed(request.seed)],
+        )
+        images.append(np.asarray(output.images[0]))
+        seconds.append(time.perf_counter() - begun)
+    return Served(np.array(seconds), images)
+
+
+def genlab(engine: Engine, requests: Sequence[StableDiffusionRequest]) -> Served:
+    """Submit everything at once, each by a person of their own, and follow the events."""
+    return asyncio.run(_everybody(engine, requests))
+
+
+async def _everybody(engine: Engine, requests: Sequence[StableDiffusionRequest]) -> Served:
+    begun = time.perf_counter()
+
+    async def wait(job: Job) -> tuple[float, np.ndarray]:
+        async for event in job:
+            if isinstance(event, Result):
+                return time.perf_counter() - begun, event.images[0]
+        raise RuntimeError(f"job {job.id} ended without a picture")
+
+    jobs = [engine.submit(request, owner=f"person {k}") for k, request in enumerate(requests)]
+    answers = await asyncio.gather(*(wait(job) for job in jobs))
+    return Served(np.array([a[0] for a in answers]), [a[1] for a in answers])
+
+
+def compare(checkpoint: str, people: int, rounds: int, settings: Settings) -> dict[str, float]:
+    """Run both servers in turns and return medians over the rounds, and their ratios."""
+    catalogue = Catalogue(settings.checkpoints, Runtime(settings.device, settings.max_rows))
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        Path(settings.checkpoints) / checkpoint,
+        torch_dtype=catalogue.runtime.dtype,
+        safety_checker=None,
+        requires_safety_checker=False,
+        local_files_only=True,
+    ).to(catalogue.runtime.device)
+    pipeline.set_progress_bar_config(disable=True)
+    alone = a_class(1, checkpoint, seed=1)
+    with Engine(catalogue, max_rows=settings.max_rows) as engine:
+        servers: dict[str, Callable[[Sequence[StableDiffusionRequest]], Served]] = {
+            "stock": lambda requests: stock(pipeline, requests),
+            "genlab": lambda requests: genlab(engine, requests),
+        }
+        for serve in servers.values():  # loads weights, fills caches
+            serve(alone)
+        everybody = {name: list[Served]() for name in servers}
+        one = {name: list[Served]() for name in servers}
+        for turn in range(rounds):
+            for name, serve in servers.items():
+                everybody[name].append(serve(a_class(people, checkpoint, seed=100 * turn)))
+                one[name].append(serve(alone))
+    figures: dict[str, float] = {}
+    for name in servers:
+        figures[f"{name}_images_per_second"] = _median(
+            [r.images_per_second for r in everybody[name]]
+        )
+        figures[f"{name}_p95_seconds"] = _median([r.p95 for r in everybody[name]])
+        figures[f"{name}_alone_seconds"] = _median([r.p95 for r in one[name]])
+    return figures | {
+        "throughput_ratio": figures["genlab_images_per_second"]
+        / figures["stock_images_per_second"],
+        "p95_ratio": figures["genlab_p95_seconds"] / figures["stock_p95_seconds"],
+        "alone_ratio": figures["genlab_alone_seconds"] / figures["stock_alone_seconds"],
+        "largest_pixel_difference": _difference(everybody["stock"], everybody["genlab"]),
+    }
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values))
+
+
+def _difference(one: Sequence[Served], other: Sequence[Served]) -> float:
+    """The largest difference of a pixel, of 255: both must have drawn the same pictures."""
+    return max(
+        float(np.abs(a.astype(int) - b.astype(int)).max())
+        for left, right in zip(one, other, strict=True)
+        for a, b in zip(left.images, right.images, strict=True)
+    )
+
+
+def table(figures: dict[str, float], people: int) -> str:
+    """The figures for people."""
+    lines = [f"{'':34}{'stock':>10}{'GenLab':>10}{'ratio':>9}"]
+    for words, key, ratio in (
+        (f"{people} at once, images a second", "images_per_second", "throughput_ratio"),
+        (f"{people} at once, p95 latency in s", "p95_seconds", "p95_ratio"),
+        ("one alone, seconds", "alone_seconds", "alone_ratio"),
+    ):
+        lines.append(
+            f"{words:34}{figures[f'stock_{key}']:10.2f}{figures[f'genlab_{key}']:10.2f}"
+            f"{figures[ratio]:8.2f}x"
+        )
+    lines.append(f"largest pixel difference: {figures['largest_pixel_difference']:.0f} of 255")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse the command line, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--checkpoint", default="stable-diffusion-toybox")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    figures = compare(options.checkpoint, options.people, options.rounds, Settings())
+    print(json.dumps(figures, indent=2) if options.json else table(figures, options.people))
+
+
+if __name__ == "__main__":
+    main()

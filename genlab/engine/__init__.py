@@ -1,0 +1,17 @@
+"""The shared inference engine: submit a request, follow its events."""
+
+from genlab.engine.engine import Engine
+from genlab.engine.job import Cancelled, Event, Failed, Job, Progress, Queued, Result
+from genlab.engine.runtime import Runtime
+
+__all__ = [
+    "Cancelled",
+    "Engine",
+    "Event",
+    "Failed",
+    "Job",
+    "Progress",
+    "Queued",
+    "Result",
+    "Runtime",
+]

@@ -1,0 +1,14 @@
+"""The model families, one file each; a new one is a file and a line in FAMILIES."""
+
+from genlab.families.base import BrokenCheckpoint, Family, Outcome
+from genlab.families.classifier import ClassifierFamily
+from genlab.families.gan import GANFamily
+from genlab.families.stable_diffusion import StableDiffusionFamily
+from genlab.families.vae import VAEFamily
+
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family
+    for family in (VAEFamily, GANFamily, StableDiffusionFamily, ClassifierFamily)
+}
+
+__all__ = ["FAMILIES", "BrokenCheckpoint", "Family", "Outcome"]

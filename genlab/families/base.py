@@ -1,0 +1,184 @@
+"""What a model family is to the engine. Knows no thread, no queue, no page."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from genlab.requests import Request, SampleRequest
+
+if TYPE_CHECKING:
+    from genlab.engine import Job, Runtime
+
+
+class BrokenCheckpoint(Exception):
+    """A checkpoint folder cannot be used; the text is one plain sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a family hands back for a finished job; the engine adds the times."""
+
+    images: np.ndarray  # uint8 (N, H, W) or (N, H, W, 3)
+    extras: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Family(ABC):
+    """One loaded checkpoint of a model family.
+
+    A job's life: ``start`` once, then ``predict`` and ``advance`` for each of its ``total_steps``,
+    then ``finish``. Everything but ``advance`` takes a list of jobs that share the batch key, runs
+    a network once for all of them, and changes nothing: so when a call fails, the engine repeats
+    it job by job and only the culprit gets the error. ``advance`` is the only place where a job
+    moves, and it touches that job alone.
+    """
+
+    name: ClassVar[str]
+    """The family's name in a model card's ``genlab.family``."""
+    requests: ClassVar[tuple[type[Request], ...]]
+    """The kinds of request it serves."""
+
+    def __init__(self, runtime: Runtime, card: dict[str, Any]) -> None:
+        self.runtime = runtime
+        self.card = card
+
+    @classmethod
+    @abstractmethod
+    def check(cls, folder: Path) -> None:
+        """Cheap look at a folder (no weights read); raises BrokenCheckpoint with a sentence."""
+
+    @classmethod
+    def check_request(cls, request: Request, folder: Path) -> None:  # noqa: B027
+        """Cheap look at a request for this folder, before it is queued; raises UserError."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
+        """Load the weights onto the runtime's device; raises BrokenCheckpoint with a sentence."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Memory that the weights take, in bytes."""
+
+    @abstractmethod
+    def start(self, jobs: Sequence[Job]) -> list[Any]:
+        """The first state of each job: its noise, its encoded prompt, its scheduler."""
+
+    def total_steps(self, job: Job) -> int:
+        """How many times a started job has to be advanced."""
+        return 1
+
+    @abstractmethod
+    def predict(self, jobs: Sequence[Job]) -> list[Any]:
+        """ONE network call for all jobs; what it says for each of them."""
+
+    @abstractmethod
+    def advance(self, job: Job, prediction: Any) -> None:
+        """Move one job's state one step on."""
+
+    def preview(self, jobs: Sequence[Job]) -> list[np.ndarray]:
+        """What each job looks like by now, uint8 (N, H, W[, 3])."""
+        raise NotImplementedError(f"{self.name} has no previews")
+
+    @abstractmethod
+    def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The pictures of jobs that have taken their last step."""
+
+
+class OneStepFamily(Family):
+    """A family whose network runs once: a job's state is its input rows, then its output rows."""
+
+    def advance(self, job: Job, prediction: Any) -> None:
+        job.state = prediction
+
+
+def generators(request: SampleRequest) -> list[torch.Generator]:
+    """One CPU generator an image, seeded ``seed + k``: image k never depends on its batchmates."""
+    return [torch.Generator().manual_seed(request.seed + k) for k in range(request.count)]
+
+
+def noise_rows(owned: Sequence[torch.Generator], shape: Sequence[int]) -> torch.Tensor:
+    """Standard normal rows (len(owned), *shape), row k from generator k, on the CPU."""
+    return torch.stack([torch.randn(tuple(shape), generator=g) for g in owned])
+
+
+def load_hub_module(network: type[torch.nn.Module], folder: Path) -> torch.nn.Module:
+    """A network saved in the hub layout; raises BrokenCheckpoint if file and config disagree."""
+    check_hub_folder(network, folder)
+    return network.from_pretrained(folder).eval()  # type: ignore[attr-defined]
+
+
+def check_hub_folder(network: type[torch.nn.Module], folder: Path) -> None:
+    """Compare config.json and the header of model.safetensors without reading any weight."""
+    config = read_json(folder / "config.json")
+    try:
+        with torch.device("meta"):
+            wanted = {k: list(v.shape) for k, v in network(**config).state_dict().items()}
+    except Exception as error:
+        raise BrokenCheckpoint(f"its config.json does not describe a {network.__name__}.") from error
+    check_weights([folder / "model.safetensors"], wanted)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a diffusers component, shards included."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise BrokenCheckpoint(f"its {folder.name} folder has no safetensors file.")
+    return files
+
+
+def check_weights(files: Sequence[Path], wanted: dict[str, list[int]] | None) -> None:
+    """Raise BrokenCheckpoint unless the files open and hold exactly the wanted names and shapes.
+
+    Only headers are read. ``wanted`` None: any names and shapes will do.
+    """
+    found: dict[str, list[int]] = {}
+    for path in files:
+        where = f"{path.parent.name}/{path.name}"
+        try:
+            with safe_open(path, framework="pt") as file:
+                found |= {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            raise BrokenCheckpoint(f"it has no {path.name}.") from None
+        except Exception as error:
+            raise BrokenCheckpoint(f"{where} is cut short or is no safetensors file.") from error
+    for key in sorted(found.keys() | wanted.keys()) if wanted is not None else ():
+        if wanted.get(key) != found.get(key):
+            raise BrokenCheckpoint(
+                f"its weights do not fit its config.json: {key} is "
+                f"{found.get(key, 'missing')}, but should be {wanted.get(key, 'absent')}."
+            )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; raises BrokenCheckpoint with a sentence."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BrokenCheckpoint(f"it has no {path.name}.") from None
+    except (ValueError, UnicodeDecodeError):
+        raise BrokenCheckpoint(f"its {path.name} is not valid JSON.") from None
+    if not isinstance(content, dict):
+        raise BrokenCheckpoint(f"its {path.name} holds no JSON object.")
+    return content
+
+
+def split_rows(rows: torch.Tensor, jobs: Sequence[Job]) -> list[torch.Tensor]:
+    """Cut a batch's rows back into one piece a job, in order, by ``request.rows``."""
+    return list(rows.split([job.request.rows for job in jobs]))
+
+
+def parameter_bytes(*modules: torch.nn.Module) -> int:
+    """Bytes of all parameters and buffers."""
+    tensors = (t for m in modules for t in (*m.parameters(), *m.buffers()))
+    return sum(t.numel() * t.element_size() for t in tensors)

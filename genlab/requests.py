@@ -1,0 +1,158 @@
+"""What a person can ask for: one frozen, validated model each. Knows no torch, no model, no page."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+from annotated_types import Ge, Le, MaxLen
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+MAX_SEED = 2**32 - 1
+"""The largest seed; image k of a request uses ``seed + k``."""
+
+SchedulerName = Literal["ddim", "euler", "euler-ancestral", "dpmpp-2m", "pndm", "ddpm"]
+SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
+
+
+class UserError(Exception):
+    """Something a person can mend; its text is one plain sentence, shown as it is."""
+
+
+class Request(BaseModel):
+    """What every request has: the checkpoint that serves it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    checkpoint: str = Field(max_length=200, description="name of a checkpoint folder")
+
+    @property
+    def batch_key(self) -> tuple[str, ...]:
+        """Requests with equal keys may share one network call."""
+        return (type(self).__name__, self.checkpoint)
+
+    @property
+    def rows(self) -> int:
+        """How many rows this request adds to a network call."""
+        raise NotImplementedError
+
+
+class SampleRequest(Request):
+    """New images from noise; image k is drawn from its own generator, seeded ``seed + k``."""
+
+    seed: int = Field(0, ge=0, le=MAX_SEED)
+    count: int = Field(16, ge=1, le=64)
+
+    @property
+    def rows(self) -> int:
+        return self.count
+
+
+class VAERequest(SampleRequest):
+    """Decode ``temperature * z`` with z ~ N(0, I)."""
+
+    temperature: float = Field(1.0, ge=0, le=3, allow_inf_nan=False)
+
+
+class GANRequest(SampleRequest):
+    """Run the generator as it was at training step ``snapshot``; None is the finished one."""
+
+    snapshot: int | None = Field(None, ge=0, le=10**9)
+
+    @property
+    def batch_key(self) -> tuple[str, ...]:
+        return (*super().batch_key, str(self.snapshot))
+
+
+class StableDiffusionRequest(SampleRequest):
+    """Text to image with classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)."""
+
+    prompt: str = Field("", max_length=1000)
+    negative_prompt: str = Field("", max_length=1000)
+    num_inference_steps: int = Field(25, ge=1, le=100)
+    guidance_scale: float = Field(4.0, ge=0, le=20, allow_inf_nan=False)
+    scheduler: SchedulerName = "dpmpp-2m"
+    count: int = Field(4, ge=1, le=16)
+    preview_every: int = Field(0, ge=0, le=100, description="0: no previews")
+
+    @property
+    def guided(self) -> bool:
+        """Whether classifier-free guidance runs: at a scale of 1 or less it adds nothing."""
+        return self.guidance_scale > 1
+
+    @property
+    def rows(self) -> int:
+        return 2 * self.count if self.guided else self.count
+
+
+class ImagesRequest(Request):
+    """A network run over given pictures, uint8 (N, H, W) or (N, H, W, 3)."""
+
+    images: np.ndarray
+
+    @field_validator("images")
+    @classmethod
+    def _check(cls, images: np.ndarray) -> np.ndarray:
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or not 1 <= len(images) <= 10_000:
+            raise ValueError("from 1 to 10000 pictures, uint8 (N, H, W) or (N, H, W, 3)")
+        return images
+
+    @property
+    def rows(self) -> int:
+        return len(self.images)
+
+
+class ReconstructRequest(ImagesRequest):
+    """Encode pictures to q(z | x) = N(mu, exp(logvar)) and decode mu."""
+
+
+class ClassifyRequest(ImagesRequest):
+    """Class probabilities and penultimate features of pictures."""
+
+
+R = TypeVar("R", bound=Request)
+
+
+def ask(kind: type[R], **values: Any) -> R:
+    """Build a request, or raise UserError naming the first wrong value and what is allowed."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise UserError(explain(kind, error.errors()[0])) from None
+
+
+def explain(kind: type[BaseModel], error: ErrorDetails) -> str:
+    """One plain sentence for a pydantic error: the value and the allowed range."""
+    name = str(error["loc"][0]) if error["loc"] else "request"
+    value = error.get("input")
+    field = kind.model_fields.get(name)
+    if field is None:
+        return f"{kind.__name__} has no setting called {name}."
+    if error["type"] == "missing":
+        return f"{name} is missing."
+    longest = next((m.max_length for m in field.metadata if isinstance(m, MaxLen)), None)
+    if isinstance(value, str) and longest is not None:
+        return f"{name} is {len(value)} characters long, but may have at most {longest}."
+    return f"{name} is {_shown(value)}, but must be {_allowed(field)}."
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} with shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _allowed(field: Any) -> str:
+    choices = get_args(field.annotation)
+    if choices and all(isinstance(c, str) for c in choices):
+        return "one of " + ", ".join(choices)
+    low = next((m.ge for m in field.metadata if isinstance(m, Ge)), None)
+    high = next((m.le for m in field.metadata if isinstance(m, Le)), None)
+    kind = "a number" if field.annotation is float else "a whole number"
+    if low is not None and high is not None:
+        return f"{kind} from {low} to {high}"
+    if field.annotation is np.ndarray:
+        return "from 1 to 10000 pictures, uint8 (N, H, W) or (N, H, W, 3)"
+    return "text"

@@ -1,0 +1,222 @@
+"""Every checkpoint's recipe by name: which loop, which data, which hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genlab.training.card import write_card
+from genlab.training.classifier import train_classifier, write_examples
+from genlab.training.data import CLASSES, DatasetName, load_images
+from genlab.training.gan import train_gan
+from genlab.training.run import TrainingRun
+from genlab.training.vae import train_vae
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one checkpoint is made, and what its card says about it."""
+
+    family: str
+    title: str
+    dataset: DatasetName
+    train: Callable[..., TrainingRun]
+    about: str
+    in_class: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+TOYBOX = "stable-diffusion-toybox"
+"""Trained in four stages by `genlab.training.toybox`, not by one loop as the others."""
+
+TIMELINE = (0, 25, 100, 300, 700, 1500, 3000, 6000)
+
+_VAE_IN_CLASS = (
+    "Samples of the prior are digits, but soft: the decoder answers every uncertainty with an "
+    "average. Put it beside its twin without the KL term, from the same z."
+)
+_NO_KL_IN_CLASS = (
+    "Same network, same data, same seed; only the KL weight is 0. Reconstructions are as good or "
+    "better, but nothing ties the codes to N(0, I): samples of the prior land where the decoder "
+    "has never been."
+)
+
+RECIPES: dict[str, Recipe] = {
+    "mnist-classifier": Recipe(
+        "classifier",
+        "Classifier, MNIST",
+        "mnist",
+        train_classifier,
+        "A three-layer convolutional classifier of handwritten digits.",
+        "The judge of every MNIST model here: class histograms, confidence, and the features that "
+        "FID is measured in.",
+        {"epochs": 14},
+    ),
+    "fashion-classifier": Recipe(
+        "classifier",
+        "Classifier, Fashion-MNIST",
+        "fashion",
+        train_classifier,
+        "A three-layer convolutional classifier of garments.",
+        "The judge of every Fashion-MNIST model here: class histograms, confidence, and the "
+        "features that FID is measured in.",
+        {"epochs": 10, "max_shift": 1},
+    ),
+    "vae-mnist-20d": Recipe(
+        "vae",
+        "VAE, 20-D, MNIST",
+        "mnist",
+        train_vae,
+        "A convolutional variational autoencoder with 20 latent variables.",
+        _VAE_IN_CLASS,
+        {"latent_dim": 20, "beta": 1.0, "epochs": 5},
+    ),
+    "vae-mnist-20d-no-kl": Recipe(
+        "vae",
+        "VAE without KL, 20-D, MNIST",
+        "mnist",
+        train_vae,
+        "The 20-D autoencoder trained without the KL term.",
+        _NO_KL_IN_CLASS,
+        {"latent_dim": 20, "beta": 0.0, "epochs": 5},
+    ),
+    "vae-mnist-2d": Recipe(
+        "vae",
+        "VAE, 2-D, MNIST",
+        "mnist",
+        train_vae,
+        "A convolutional variational autoencoder whose code is a point in the plane.",
+        "Its codes can be plotted: ten clouds that share N(0, I) without gaps. Two numbers are not "
+        "enough for a digit, so pictures blur more than with twenty.",
+        {"latent_dim": 2, "beta": 1.0, "epochs": 4},
+    ),
+    "vae-mnist-2d-no-kl": Recipe(
+        "vae",
+        "VAE without KL, 2-D, MNIST",
+        "mnist",
+        train_vae,
+        "The 2-D autoencoder trained without the KL term.",
+        "Its codes can be plotted: they spread far beyond N(0, I), with holes between the classes. "
+        "Compare with the twin that has the KL term.",
+        {"latent_dim": 2, "beta": 0.0, "epochs": 4},
+    ),
+    "vae-fashion-20d": Recipe(
+        "vae",
+        "VAE, 20-D, Fashion-MNIST",
+        "fashion",
+        train_vae,
+        "A convolutional variational autoencoder with 20 latent variables, on garments.",
+        "Outlines come out right and textures do not: fine detail is what the average loses.",
+        {"latent_dim": 20, "beta": 1.0, "epochs": 4},
+    ),
+    "dcgan-mnist": Recipe(
+        "gan",
+        "DCGAN, MNIST",
+        "mnist",
+        train_gan,
+        "A DCGAN: a generator and a discriminator that learnt from each other.",
+        "Sharp where the VAE blurs. Its timeline shows the same z on its way from noise to digit.",
+        {"steps": 10000, "snapshots": TIMELINE},
+    ),
+    "dcgan-fashion": Recipe(
+        "gan",
+        "DCGAN, Fashion-MNIST",
+        "fashion",
+        train_gan,
+        "A DCGAN on garments.",
+        "Textures and prints that the VAE cannot draw.",
+        {"steps": 5000},
+    ),
+    "dcgan-mnist-collapsed": Recipe(
+        "gan",
+        "DCGAN, collapsed, MNIST",
+        "mnist",
+        train_gan,
+        "A DCGAN that lost most of the digits.",
+        "Mode collapse.",
+        {"steps": 1500, "batch_norm": False},
+    ),
+}
+
+
+def trainable() -> list[str]:
+    """The names that `train` knows."""
+    return [*RECIPES, TOYBOX]
+
+
+def train(
+    name: str,
+    checkpoints: Path = Path("checkpoints"),
+    runs: Path = Path("runs"),
+    root: Path | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Train one checkpoint, or go on where it was interrupted, and write it with its card.
+
+    Args:
+        name: one of `trainable()`.
+        checkpoints: the new folder is `checkpoints/<name>`.
+        runs: resumable state is kept in `runs/<name>`.
+        root: torchvision root of the data, see `load_images`.
+
+    Raises:
+        KeyError: if there is no such recipe.
+        UserError: if the data is missing and cannot be downloaded.
+    """
+    if name == TOYBOX:
+        from genlab.training import toybox
+
+        toybox.train(root, device, checkpoints / name, runs=runs / name)
+        return checkpoints / name
+    recipe = RECIPES[name]
+    torch.set_flush_denormal(True)  # denormal weights make CPU training several times slower
+    images, labels = load_images(recipe.dataset, train=True, root=root)
+    folder = checkpoints / name
+    run = recipe.train(images, labels, folder, runs / name, device, **recipe.hyperparameters)
+    extra: dict[str, Any] = {}
+    if recipe.family == "classifier":
+        extra["classes"] = list(CLASSES[recipe.dataset])
+        write_examples(*load_images(recipe.dataset, train=False, root=root), folder)
+    text = _card_text(name, recipe, run, hardware(device))
+    write_card(folder, recipe.family, recipe.title, recipe.dataset, text, **extra)
+    return folder
+
+
+def hardware(device: str) -> str:
+    """What a card says the training ran on."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{threads} CPU thread{'s' if threads > 1 else ''}"
+
+
+def _card_text(name: str, recipe: Recipe, run: TrainingRun, hardware: str) -> str:
+    settings = "\n".join(f"- `{key}`: {value}" for key, value in recipe.hyperparameters.items())
+    loop = recipe.train.__module__.replace(".", "/") + ".py"
+    data = {"mnist": "MNIST", "fashion": "Fashion-MNIST"}[recipe.dataset]
+    return f"""# {recipe.title}
+
+{recipe.about}
+
+## In class
+
+{recipe.in_class}
+
+## How it was trained
+
+`python -m genlab train {name}`: {run.total_steps:,} steps on the 60,000 training images of {data},
+{run.seconds:,.0f} seconds on {hardware}. The loop is `{loop}`; what differs from its defaults:
+
+{settings}
+
+![Loss against step](loss.png)
+
+## Measured
+
+The figures at the top of this file come from `python -m genlab evaluate {name} --write-card`.
+Images are float (B, 1, 28, 28) in [-1, 1], bright on black.
+"""

@@ -1,0 +1,84 @@
+"""Trains Toybox, the small Stable Diffusion, in stages; each resumes where it stopped."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal, get_args
+
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+from genlab.training.run import TrainingRun
+from genlab.training.toybox import autoencoder, clip, judge, unet
+from genlab.training.toybox.common import CHECKPOINT, MAX_SHARD, publish
+from genlab.training.toybox.tokenizer import build_tokenizer
+from genlab.world import World
+
+Stage = Literal["autoencoder", "clip", "unet", "judge"]
+
+RUNS = Path("runs") / "stable-diffusion-toybox"
+
+
+def train(
+    data: Path | None,
+    device: str = "cpu",
+    out: Path = CHECKPOINT,
+    stage: Stage | None = None,
+    runs: Path = RUNS,
+    unet_steps: int = unet.STEPS,
+) -> None:
+    """Run the stages in order: autoencoder, CLIP, UNet, judge; a finished stage costs nothing.
+
+    Args:
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device, such as "cpu" or "cuda".
+        out: the pipeline's checkpoint folder; the judge goes to `toybox-judge` beside it.
+        stage: only this one (the stages before it are resumed first); None: all.
+        runs: where the unfinished state of each stage is kept.
+        unet_steps: length of the UNet's training.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    if stage is not None and stage not in get_args(Stage):
+        raise ValueError(f"There is no stage '{stage}'; there are {', '.join(get_args(Stage))}.")
+    out = Path(out)
+    world_file = out / "world.json"
+    if not world_file.exists():
+        world_file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKPOINT / "world.json", world_file)
+    world = World.load(world_file)
+    if stage == "judge":
+        judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
+        return
+    vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
+    if stage == "autoencoder":
+        return
+    tokenizer = build_tokenizer(world)
+    text_encoder = clip.train_clip(world, data, device, runs / "clip", tokenizer)
+    if stage == "clip":
+        return
+
+    def save(network: UNet2DConditionModel, run: TrainingRun) -> None:
+        pipeline = StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=network,
+            scheduler=unet.build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        publish(
+            lambda folder: pipeline.save_pretrained(
+                folder, safe_serialization=True, max_shard_size=MAX_SHARD
+            ),
+            out,
+        )
+
+    unet.train_unet(
+        world, data, device, runs / "unet", vae, text_encoder, tokenizer, save, unet_steps
+    )
+    if stage is None:
+        judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))

@@ -1,0 +1,200 @@
+"""Trains Toybox's small CLIP: a text and an image tower that agree on which caption fits a picture.
+
+The text tower becomes the pipeline's text encoder, as in Stable Diffusion.
+Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+2021.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from genlab.training.run import TrainingRun
+from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cosine
+from genlab.training.toybox.composer import to_network
+from genlab.world import Scene, World
+
+WIDTH = 128
+BATCH = 96
+STEPS = 700
+LEARNING_RATE = 1e-3
+TWO_OBJECTS = 0.3
+FULL_CAPTIONS = 0.7
+"""Share of captions that name every attribute, so that few other pictures of a batch fit them."""
+
+IGNORE = -100
+SLOTS: tuple[str | None, ...] = (None, "left of", "right of", "above", "below")
+"""Where an object can be: alone in the middle, or on one side of another."""
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Three layers, 128 wide, four heads; 0.5 million parameters."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            projection_dim=WIDTH,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=tokenizer.model_max_length,
+            hidden_act="quick_gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+class ToyboxClip(nn.Module):
+    """Both towers, the temperature, and the helper heads that name what an embedding shows.
+
+    The heads read either tower's embedding and say, for each place, which noun and which colour is
+    there, and the background. They bring class information into the embeddings much sooner than
+    telling captions apart does.
+    """
+
+    def __init__(self, text_encoder: CLIPTextModel, world: World) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+        self.text_projection = nn.Linear(WIDTH, WIDTH, bias=False)
+        layers: list[nn.Module] = []
+        channels = (3, 24, 48, 96, WIDTH)
+        for before, after in zip(channels[:-1], channels[1:], strict=True):
+            convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
+        self.image_tower = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTH * 16, WIDTH))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(0.07)))
+        self.noun_head = nn.Linear(WIDTH, len(SLOTS) * (len(world.nouns) + 1))
+        self.colour_head = nn.Linear(WIDTH, len(SLOTS) * (len(world.colours) + 1))
+        self.background_head = nn.Linear(WIDTH, len(world.backgrounds))
+
+    def encode_text(self, ids: Tensor) -> Tensor:
+        """Embeddings (B, 128) of token ids (B, L), not normalised."""
+        return self.text_projection(self.text_encoder(ids).pooler_output)
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Embeddings (B, 128) of pictures (B, 3, 64, 64) in [-1, 1], not normalised."""
+        return self.image_tower(images)
+
+    def logits(self, texts: Tensor, images: Tensor) -> Tensor:
+        """Cosines over the learnt temperature: (texts, images)."""
+        # CLIP keeps the temperature above 0.01 for stability.
+        temperature = self.log_temperature.exp().clamp(min=0.01)
+        return F.normalize(texts, dim=-1) @ F.normalize(images, dim=-1).T / temperature
+
+    def naming_loss(self, embeddings: Tensor, targets: Targets) -> Tensor:
+        """How badly the heads name nouns, colours, background; what is left open doesn't count."""
+        nouns = self.noun_head(embeddings).unflatten(1, (len(SLOTS), -1)).flatten(0, 1)
+        colours = self.colour_head(embeddings).unflatten(1, (len(SLOTS), -1)).flatten(0, 1)
+        return (
+            F.cross_entropy(nouns, targets.nouns.flatten(), ignore_index=IGNORE)
+            + F.cross_entropy(colours, targets.colours.flatten(), ignore_index=IGNORE)
+            + F.cross_entropy(self.background_head(embeddings), targets.background)
+        )
+
+
+class Targets:
+    """What the heads should say; the number after the last noun or colour means "nothing".
+
+    Attributes:
+        nouns: (B, slots) int64, IGNORE where the caption leaves it open.
+        colours: (B, slots) int64, likewise.
+        background: (B,) int64, likewise.
+    """
+
+    def __init__(self, scenes: list[Scene], world: World, device: str) -> None:
+        noun_ids = {name: number for number, name in enumerate(world.nouns)}
+        colour_ids = {name: number for number, name in enumerate(world.colours)}
+        background_ids = {name: number for number, name in enumerate(world.backgrounds)}
+        nouns, colours, backgrounds = [], [], []
+        for scene in scenes:
+            placed = len(scene.objects) == 1 or scene.objects[0].place is not None
+            noun_row = [len(noun_ids) if placed else IGNORE] * len(SLOTS)
+            colour_row = [len(colour_ids) if placed else IGNORE] * len(SLOTS)
+            for item in scene.objects if placed else ():
+                slot = SLOTS.index(item.place)
+                noun_row[slot] = noun_ids[item.noun]
+                colour_row[slot] = colour_ids[item.colour] if item.colour else IGNORE
+            nouns.append(noun_row)
+            colours.append(colour_row)
+            backgrounds.append(background_ids[scene.background] if scene.background else IGNORE)
+        self.nouns = torch.tensor(nouns, device=device)
+        self.colours = torch.tensor(colours, device=device)
+        self.background = torch.tensor(backgrounds, device=device)
+
+
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str], device: str | torch.device) -> Tensor:
+    """Token ids (B, model_max_length), padded as StableDiffusionPipeline pads."""
+    batch = tokenizer(
+        captions,
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return batch.input_ids.to(device)
+
+
+def train_clip(
+    world: World,
+    data: Path | None,
+    device: str,
+    folder: Path,
+    tokenizer: CLIPTokenizer,
+    steps: int = STEPS,
+) -> CLIPTextModel:
+    """Train (or go on training) both towers and return the text encoder.
+
+    Args:
+        world: what the pictures show and how they are said.
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device.
+        folder: where the run is kept and resumed from.
+        tokenizer: turns captions into ids.
+        steps: minibatches of `BATCH` pairs in all.
+    """
+    prepare_cpu()
+    torch.manual_seed(1)
+    composer = make_composer(world, data, train=True, device=device)
+    clip = ToyboxClip(build_text_encoder(tokenizer), world).to(device)
+    optimizer = torch.optim.AdamW(clip.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
+    schedule = warmup_cosine(optimizer, steps)
+    run = TrainingRun(folder, steps, {"clip": clip}, {"adamw": optimizer}, {"lr": schedule})
+    clip.train()
+    same = torch.arange(BATCH, device=device)
+    for step in run.steps():
+        # 1. data to device: pictures, captions, and what each of the two says
+        rng = random.Random(step)
+        scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
+        images = to_network(composer.compose(scenes, rng))  # (B, 3, 64, 64)
+        captions = [world.caption(s, rng, full=rng.random() < FULL_CAPTIONS) for s in scenes]
+        said = [world.parse(text) or scene for text, scene in zip(captions, scenes, strict=True)]
+        shown_targets, said_targets = Targets(scenes, world, device), Targets(said, world, device)
+        # 2. forget the last gradients
+        optimizer.zero_grad(set_to_none=True)
+        # 3. forward
+        text = clip.encode_text(tokenize(tokenizer, captions, device))  # (B, 128)
+        image = clip.encode_image(images)  # (B, 128)
+        logits = clip.logits(text, image)  # (B, B)
+        # 4. loss: each caption finds its picture and each picture its caption; the heads name both
+        contrastive = (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+        naming = clip.naming_loss(text, said_targets) + clip.naming_loss(image, shown_targets)
+        loss = contrastive + 0.5 * naming
+        # 5. backward
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+        # 6. step
+        optimizer.step()
+        schedule.step()
+        matched = (logits.argmax(dim=1) == same).float().mean()
+        run.log(contrastive=contrastive, naming=naming, matched=matched)
+    run.write_loss_curve(folder / "loss.png")
+    return clip.text_encoder.eval()

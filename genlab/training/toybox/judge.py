@@ -1,0 +1,128 @@
+"""Trains the judge of Toybox's pictures on composites of the training split.
+
+It is independent of the pipeline: it shares neither weights nor latents with it. Its own accuracy
+on composites of the held-out test split bounds every adherence figure it gives.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genlab.networks.toybox_judge import ToyboxJudge
+from genlab.training.run import TrainingRun
+from genlab.training.toybox.common import make_composer, prepare_cpu, publish, warmup_cosine
+from genlab.training.toybox.composer import Composer, to_network
+from genlab.world import Scene, World
+
+BATCH = 96
+STEPS = 1200
+LEARNING_RATE = 2e-3
+
+
+def build_judge(world: World) -> ToyboxJudge:
+    """A judge for every noun, colour and background of the world."""
+    return ToyboxJudge(list(world.nouns), list(world.colours), list(world.backgrounds))
+
+
+def one_object_scenes(world: World, rng: random.Random, count: int) -> list[Scene]:
+    """Scenes of one object, every noun as often as any other."""
+    return [world.sample_scene(rng, two_objects=0.0, digits=0.5) for _ in range(count)]
+
+
+def train_judge(
+    world: World, data: Path | None, device: str, folder: Path, out: Path, steps: int = STEPS
+) -> ToyboxJudge:
+    """Train (or go on training) the judge and write its checkpoint.
+
+    Args:
+        world: what pictures show.
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device.
+        folder: where the run is kept and resumed from.
+        out: the judge's checkpoint folder.
+        steps: minibatches of `BATCH` pictures in all.
+    """
+    prepare_cpu()
+    torch.manual_seed(3)
+    composer = make_composer(world, data, train=True, device=device)
+    judge = build_judge(world).to(device)
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
+    schedule = warmup_cosine(optimizer, steps)
+    run = TrainingRun(folder, steps, {"judge": judge}, {"adamw": optimizer}, {"lr": schedule})
+    judge.train()
+    for step in run.steps():
+        # 1. data to device; noise and blur as generated pictures have, so that they don't mislead
+        rng = random.Random(step)
+        scenes = one_object_scenes(world, rng, BATCH)
+        images = soften(to_network(composer.compose(scenes, rng)), rng)  # (B, 3, 64, 64)
+        targets = scene_targets(scenes, judge, device)
+        # 2. forget the last gradients
+        optimizer.zero_grad(set_to_none=True)
+        # 3. forward
+        verdict = judge(images)
+        # 4. loss: one cross-entropy a question
+        losses = [F.cross_entropy(v, t) for v, t in zip(verdict, targets, strict=True)]
+        loss = torch.stack(losses).sum()
+        # 5. backward
+        loss.backward()
+        # 6. step
+        optimizer.step()
+        schedule.step()
+        run.log(noun=losses[0], colour=losses[1], background=losses[2])
+    run.write_loss_curve(folder / "loss.png")
+    judge.eval()
+    publish(lambda draft: judge.save_pretrained(draft), out)
+    return judge
+
+
+def soften(images: Tensor, rng: random.Random) -> Tensor:
+    """Half of the batches slightly blurred and noisy, as decoded latents are."""
+    if rng.random() < 0.5:
+        return images
+    blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    mixed = torch.lerp(images, blurred, rng.random())
+    return mixed + 0.05 * rng.random() * torch.randn_like(images)
+
+
+def scene_targets(
+    scenes: list[Scene], judge: ToyboxJudge, device: str | torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Class numbers (B,) of noun, colour and background; -1 where a scene leaves it open."""
+
+    def number(names: list[str], name: str | None) -> int:
+        return -1 if name is None else names.index(name)
+
+    rows = [
+        (
+            number(judge.nouns, scene.objects[0].noun),
+            number(judge.colours, scene.objects[0].colour),
+            number(judge.backgrounds, scene.background),
+        )
+        for scene in scenes
+    ]
+    table = torch.tensor(rows, device=device)
+    return table[:, 0], table[:, 1], table[:, 2]
+
+
+@torch.no_grad()
+def judge_accuracy(
+    judge: ToyboxJudge, composer: Composer, world: World, count: int = 4000
+) -> dict[str, float]:
+    """Share of composed real pictures that the judge reads right, a figure a question.
+
+    Args:
+        judge: in eval mode.
+        composer: over the held-out test split.
+        world: what pictures show.
+        count: number of pictures.
+    """
+    from genlab.training.toybox.adherence import score
+
+    rng = random.Random(10**9)
+    scenes = one_object_scenes(world, rng, count)
+    return score(judge, composer.compose(scenes, rng), scenes)

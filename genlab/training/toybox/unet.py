@@ -1,0 +1,181 @@
+"""Trains Toybox's UNet: to remove noise from latents of the pictures that a prompt describes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from genlab.training.run import TrainingRun
+from genlab.training.toybox.clip import WIDTH, tokenize
+from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cosine
+from genlab.training.toybox.composer import to_network
+from genlab.world import Scene, World
+
+BATCH = 64
+STEPS = 10_000
+LEARNING_RATE = 1.2e-3
+EMA_DECAY = 0.999
+CAPTION_DROPOUT = 0.12
+MIN_SNR_GAMMA = 5.0
+PICTURES = 60_000
+TWO_OBJECTS = 0.12
+DIGITS = 0.55
+PUBLISH_EVERY = 15 * 60.0
+
+
+def build_unet() -> UNet2DConditionModel:
+    """Two levels, 8x8 and 4x4; the text reaches it on two ways.
+
+    It is attended to at 4x4, where an object is a few cells, and its pooled summary joins the time
+    embedding (`addition_embed_type="text"`), which scales and shifts every block. The second way
+    teaches the class of an object much sooner, as in class-conditional diffusion.
+    """
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(64, 128),
+        layers_per_block=1,
+        norm_num_groups=16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,  # the number of heads: diffusers kept the wrong name
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule, predicting v; all schedulers start from its config."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+@torch.no_grad()
+def encode_pictures(
+    world: World, data: Path | None, device: str, vae: AutoencoderKL, file: Path
+) -> tuple[Tensor, list[Scene]]:
+    """Latents (N, 4, 8, 8) of `PICTURES` composed pictures, read from `file` if they are there.
+
+    Encoding costs more than a UNet step on a CPU, so it is done once; captions stay fresh.
+    """
+    rng = random.Random(7)
+    scenes = [world.sample_scene(rng, TWO_OBJECTS, DIGITS) for _ in range(PICTURES)]
+    if file.exists():
+        return torch.load(file, weights_only=True, map_location=device), scenes
+    composer = make_composer(world, data, train=True, device=device)
+    chunks = []
+    for start in range(0, PICTURES, 250):
+        images = to_network(composer.compose(scenes[start : start + 250], rng))
+        chunks.append(vae.encode(images).latent_dist.mean * vae.config.scaling_factor)
+    latents = torch.cat(chunks)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(latents, file)
+    return latents, scenes
+
+
+def min_snr_weight(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
+    """Loss weights (B,) for v-prediction: min(SNR, gamma) / (SNR + 1).
+
+    Source: Hang et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023.
+    """
+    alpha = alphas_cumprod[timesteps]
+    snr = alpha / (1 - alpha)
+    return snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1)
+
+
+def train_unet(
+    world: World,
+    data: Path | None,
+    device: str,
+    folder: Path,
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    on_publish: Callable[[UNet2DConditionModel, TrainingRun], None],
+    steps: int = STEPS,
+) -> UNet2DConditionModel:
+    """Train (or go on training) and return the moving average of the weights.
+
+    Args:
+        world: what the pictures show and how they are said.
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device.
+        folder: where the run is kept and resumed from.
+        vae: makes the latents; frozen.
+        text_encoder: reads the captions; frozen.
+        tokenizer: turns captions into ids.
+        on_publish: gets the averaged UNet at the start, every `PUBLISH_EVERY` s and at the end.
+        steps: minibatches of `BATCH` latents in all.
+    """
+    prepare_cpu()
+    torch.manual_seed(2)
+    vae.to(device).requires_grad_(False)
+    text_encoder.to(device).requires_grad_(False)
+    latents, scenes = encode_pictures(world, data, device, vae, folder / "latents.pt")
+    scheduler = build_scheduler()
+    alphas_cumprod = scheduler.alphas_cumprod.to(device)
+    unet = build_unet().to(device)
+    ema = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+    optimizer = torch.optim.AdamW(
+        unet.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01
+    )
+    schedule = warmup_cosine(optimizer, steps, warmup=200)
+    modules = {"unet": unet, "ema": ema}
+    run = TrainingRun(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
+    unet.train()
+    published = float("-inf")
+    for step in run.steps():
+        if time.monotonic() - published > PUBLISH_EVERY:
+            on_publish(ema.module, run)
+            published = time.monotonic()
+        # 1. data to device: latents, captions (some empty, for classifier-free guidance), noise
+        rng = random.Random(step)
+        rows = rng.sample(range(len(scenes)), BATCH)
+        clean = latents[rows]  # (B, 4, 8, 8)
+        captions = [
+            "" if rng.random() < CAPTION_DROPOUT else world.caption(scenes[row], rng)
+            for row in rows
+        ]
+        with torch.no_grad():
+            text = text_encoder(tokenize(tokenizer, captions, device)).last_hidden_state
+        noise = torch.randn_like(clean)
+        timesteps = torch.randint(0, len(alphas_cumprod), (BATCH,), device=device)
+        # 2. forget the last gradients
+        optimizer.zero_grad(set_to_none=True)
+        # 3. forward: from the noisy latents and the text, predict v
+        noisy = scheduler.add_noise(clean, noise, timesteps)
+        prediction = unet(noisy, timesteps, encoder_hidden_states=text).sample
+        # 4. loss
+        target = scheduler.get_velocity(clean, noise, timesteps)
+        error = (prediction - target).square().mean(dim=(1, 2, 3))  # (B,)
+        loss = (min_snr_weight(alphas_cumprod, timesteps) * error).mean()
+        # 5. backward
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        # 6. step
+        optimizer.step()
+        schedule.step()
+        ema.update_parameters(unet)
+        run.log(loss=loss, error=error.mean())
+    run.write_loss_curve(folder / "loss.png")
+    on_publish(ema.module, run)
+    return ema.module.eval()

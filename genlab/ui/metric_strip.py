@@ -1,0 +1,99 @@
+"""The figures under a gallery: sharpness, classes, confidence, FID. Plain HTML, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from genlab.catalogue import Entry
+from genlab.engine import Result
+from genlab.metrics import class_histogram, classes_above, confidence, sharpness
+
+SHORT = 4  # letters of a class name that fit under a bar
+
+
+def measure(
+    entry: Entry, judge: Entry | None, result: Result, probs: np.ndarray | None
+) -> dict[str, Any]:
+    """Figures of one result as plain JSON values; only those that can be known are there.
+
+    Args:
+        entry: the checkpoint that drew the pictures.
+        judge: the classifier of its data set, if there is one.
+        result: the pictures, and the family's extras.
+        probs: the judge's class probabilities, (N, K).
+    """
+    figures: dict[str, Any] = {}
+    real = judge.metrics.get("sharpness") if judge is not None else None
+    if real:
+        figures["sharpness_percent"] = round(100 * sharpness(result.images) / float(real), 1)
+    if judge is not None and probs is not None:
+        shares = class_histogram(probs)
+        names = judge.card.get("classes") or range(len(shares))
+        figures["class_histogram"] = {
+            str(name): round(float(share), 4) for name, share in zip(names, shares, strict=True)
+        }
+        figures["classes_above_2_percent"] = classes_above(shares)
+        figures["mean_confidence"] = round(confidence(probs), 4)
+    if "scores" in result.extras:
+        figures["discriminator"] = [round(float(s), 4) for s in result.extras["scores"].ravel()]
+    if "fid" in entry.metrics:
+        figures["fid"] = float(entry.metrics["fid"])
+    return figures
+
+
+def strip(figures: dict[str, Any]) -> str:
+    """The strip as HTML; a hint when there is nothing to show yet."""
+    tiles = []
+    if "sharpness_percent" in figures:
+        value = figures["sharpness_percent"]
+        tiles.append(_tile("Sharpness", f"{value:.0f} %", "of real pictures'", value / 100))
+    if "mean_confidence" in figures:
+        value = figures["mean_confidence"]
+        tiles.append(_tile("Confidence", f"{100 * value:.0f} %", "of the judge, on average", value))
+    if "fid" in figures:
+        tiles.append(_tile("FID", f"{figures['fid']:.3g}", "10,000 pictures; lower is better"))
+    charts = []
+    if "class_histogram" in figures:
+        shares = figures["class_histogram"]
+        covered = figures["classes_above_2_percent"]
+        title = f"Classes the judge sees: {covered} of {len(shares)}"
+        charts.append(_bars(title, list(shares.items()), 1 / len(shares), "real data"))
+    if "discriminator" in figures:
+        charts.append(_bars("What the discriminator thinks", _deciles(figures["discriminator"])))
+    if not tiles and not charts:
+        return ""
+    return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'
+
+
+def _deciles(scores: Sequence[float]) -> list[tuple[str, float]]:
+    """Shares of scores in ten equal bins from 0, surely fake, to 1, surely real."""
+    counts, _ = np.histogram(scores, bins=10, range=(0, 1))
+    names = ["fake", *[""] * 8, "real"]
+    return [(name, float(n) / len(scores)) for name, n in zip(names, counts, strict=True)]
+
+
+def _tile(name: str, value: str, what: str, filled: float | None = None) -> str:
+    width = "" if filled is None else f'<i style="width:{min(filled, 1):.0%}"></i>'
+    bar = f'<div class="bar">{width}</div>' if width else ""
+    return f'<div class="tile"><span>{name}</span><b>{value}</b><small>{what}</small>{bar}</div>'
+
+
+def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, line: str = "") -> str:
+    """Vertical bars; ``even`` draws a dashed line at that share, explained by ``line``."""
+    top = max(0.25, *(share for _, share in shares))
+    columns = "".join(
+        f'<div title="{escape(name)} {share:.0%}"><i style="height:{share / top:.1%}"></i>'
+        f"<span>{escape(name[:SHORT])}</span></div>"
+        for name, share in shares
+    )
+    spoken = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+    dashed = f'<hr style="bottom:{even / top:.1%}">' if even else ""
+    key = f"<em>{line}</em>" if line else ""
+    return (
+        f'<figure><figcaption>{title}{key}</figcaption><div class="plot" role="img" '
+        f'aria-label="{escape(spoken)}">{columns}{dashed}</div></figure>'
+    )

@@ -1,0 +1,242 @@
+"""The pieces that tabs share: choosers, seed and dice, Generate and Stop, galleries, their events.
+
+Knows no model family and no tensor. Inputs reach handlers as the browser or a client sent them
+(``preprocess=False``), so that ``genlab.requests.ask`` is the only place that judges values and a
+wrong one gets its sentence, not Gradio's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from genlab.catalogue import Entry
+from genlab.images import to_pil
+from genlab.requests import MAX_SEED, Request
+from genlab.ui.lab import Lab
+from genlab.ui.metric_strip import strip
+from genlab.ui.run import Frame, play
+
+ENLARGED = 224  # pixels; small pictures are enlarged by whole pixels, so that no browser blurs them
+FIRST_SEED = 42
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""For events of the page alone; what a script can call is in ``genlab.ui.api``."""
+
+Captions = Callable[[dict[str, Any]], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A heading, a gallery and its metric strip: where the pictures of one request go."""
+
+    column: gr.Column
+    title: gr.HTML
+    gallery: gr.Gallery
+    strip: gr.HTML
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        return [self.title, self.gallery, self.strip]
+
+
+@dataclass(frozen=True)
+class Buttons:
+    """Generate, Stop and the status line under them."""
+
+    generate: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+
+
+def panel(name: str, visible: bool = True, classes: Sequence[str] = ("pixels",)) -> Panel:
+    """An empty panel; elem_ids ``<name>-gallery`` and ``<name>-strip``."""
+    with gr.Column(min_width=300, visible=visible, elem_classes=["panel"]) as column:
+        title = gr.HTML(heading(" "), elem_classes=["flush"])
+        gallery = gr.Gallery(
+            show_label=False,
+            format="png",
+            columns=4,
+            object_fit="contain",
+            interactive=False,
+            buttons=["download", "fullscreen"],
+            elem_id=f"{name}-gallery",
+            elem_classes=["pictures", *classes],
+        )
+        figures = gr.HTML(elem_id=f"{name}-strip", elem_classes=["figures", "flush"])
+    return Panel(column, title, gallery, figures)
+
+
+def buttons(name: str, label: str = "Generate") -> Buttons:
+    """Elem_ids ``<name>-generate``, ``<name>-stop`` and ``<name>-status``."""
+    with gr.Row(elem_classes=["go"]):
+        generate = gr.Button(
+            label, variant="primary", elem_id=f"{name}-generate", min_width=120, scale=2
+        )
+        stop = gr.Button(
+            "Stop", variant="stop", interactive=False, elem_id=f"{name}-stop", min_width=70, scale=1
+        )
+    status = gr.HTML(elem_id=f"{name}-status", elem_classes=["status", "flush"])
+    return Buttons(generate, stop, status)
+
+
+def chooser(name: str, label: str, entries: Sequence[Entry], info: str, **more: Any) -> gr.Dropdown:
+    """A dropdown of checkpoints by their cards' titles."""
+    choices = [*more.pop("before", []), *((entry.title, entry.name) for entry in entries)]
+    value = more.pop("value", choices[0][1] if choices else None)
+    return gr.Dropdown(
+        choices, value=value, label=label, info=info, filterable=False, elem_id=name, **more
+    )
+
+
+def pair(
+    name: str, entries: Sequence[Entry], info: str = "Another one, from the same z."
+) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Two choosers, the second for what is shown beside the first; it follows the first's twin."""
+    first = chooser(f"{name}-checkpoint", "Checkpoint", entries, "The trained model that draws.")
+    beside = chooser(
+        f"{name}-beside",
+        "Beside it",
+        entries,
+        info,
+        before=[("nothing", "")],
+        value=twin(entries, entries[0].name),
+    )
+    first.input(
+        lambda chosen: twin(entries, chosen),
+        first,
+        beside,
+        queue=False,
+        preprocess=False,
+        **PRIVATE,
+    )
+    return first, beside
+
+
+def twin(entries: Sequence[Entry], name: str) -> str:
+    """The checkpoint to compare with: same data set, one name begins with the other; "" if none."""
+    mine = next((entry for entry in entries if entry.name == name), None)
+    for other in entries:
+        if mine is None or other is mine or other.dataset != mine.dataset:
+            continue
+        if other.name.startswith(f"{name}-") or name.startswith(f"{other.name}-"):
+            return other.name
+    return ""
+
+
+def seed_and_count(name: str, most: int, count: int) -> tuple[gr.Number, gr.Slider]:
+    """The seed with its dice, and how many pictures."""
+    with gr.Row(elem_classes=["seed"]):
+        seed = gr.Number(
+            FIRST_SEED,
+            label="Seed",
+            info="Same seed, same pictures.",
+            precision=0,
+            elem_id=f"{name}-seed",
+            min_width=140,
+            scale=4,
+        )
+        dice = gr.Button(
+            "New random seed", elem_id=f"{name}-dice", elem_classes=["dice"], min_width=48, scale=0
+        )
+    dice.click(
+        None, None, seed, js=f"() => Math.floor(Math.random() * {MAX_SEED})", show_progress="hidden"
+    )
+    slider = gr.Slider(
+        1, most, value=count, step=1, label="Count", info="How many pictures.",
+        elem_id=f"{name}-count",
+    )  # fmt: skip
+    return seed, slider
+
+
+def wire(
+    lab: Lab,
+    slot: str,
+    press: Buttons,
+    panels: Sequence[Panel],
+    inputs: Sequence[gr.components.Component],
+    build: Callable[..., Sequence[Request]],
+    *,
+    also: Sequence[Callable[..., Any]] = (),
+    captions: Captions | None = None,
+) -> None:
+    """Let Generate (and the events ``also``) run what ``build(*inputs)`` asks for, and Stop end it.
+
+    Args:
+        slot: the visitor's place at the desk; a newer run there replaces the older.
+        panels: one for each request that ``build`` may return, in order.
+        captions: a result's extras to one caption a picture.
+    """
+
+    async def generate(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        requests: list[Request] = []
+
+        def asked() -> Sequence[Request]:
+            requests.extend(build(*values))
+            return requests
+
+        async for frame in play(lab, str(request.session_hash), slot, asked):
+            yield (
+                frame.status,
+                gr.Button(interactive=frame.running),
+                *(update for k in range(len(panels)) for update in drawn(k, frame, requests)),
+            )
+
+    def drawn(k: int, frame: Frame, requests: Sequence[Request]) -> tuple[Any, Any, Any]:
+        """What panel k shows of a frame."""
+        title, gallery, figures = gr.skip(), gr.skip(), gr.skip()
+        if frame.pictures is not None and k < len(frame.pictures):
+            title = heading(lab.catalogue.entry(requests[k].checkpoint).title)
+            extras = frame.results[k].extras if frame.results is not None else {}
+            gallery = pictures(frame.pictures[k], captions(extras) if captions and extras else ())
+        if frame.measures is not None and k < len(frame.measures):
+            figures = strip(frame.measures[k])
+        return title, gallery, figures
+
+    outputs = [press.status, press.stop, *(o for panel in panels for o in panel.outputs)]
+    gr.on(
+        [press.generate.click, *also],
+        generate,
+        list(inputs),
+        outputs,
+        preprocess=False,
+        concurrency_limit=None,
+        trigger_mode="multiple",  # the desk lets the newest win
+        **PRIVATE,
+    )
+    stoppable(lab, slot, press.stop)
+
+
+def stoppable(lab: Lab, slot: str, button: gr.Button) -> None:
+    """Let a Stop button end the visitor's run in a slot; the run itself then says so."""
+
+    def stop(request: gr.Request) -> None:
+        lab.desk.stop(str(request.session_hash), slot)
+
+    button.click(stop, None, None, queue=False, **PRIVATE)
+
+
+def pictures(images: np.ndarray, captions: Sequence[str] = ()) -> Any:
+    """A gallery's update: a near square of enlarged pictures."""
+    shown = [to_pil(image, ENLARGED) for image in images]
+    value = list(zip(shown, captions, strict=True)) if captions else shown
+    return gr.Gallery(value=value, columns=math.ceil(math.sqrt(len(shown))))
+
+
+def heading(title: str) -> str:
+    """A panel's heading."""
+    return f'<h3 class="panel-title">{escape(title)}</h3>'
+
+
+def missing(family: str, example: str) -> None:
+    """What a tab says that has no checkpoint."""
+    gr.Markdown(
+        f"There is no {family} checkpoint yet. Train one with `python -m genlab train {example}`, "
+        "then start GenLab again."
+    )

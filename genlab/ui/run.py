@@ -1,0 +1,182 @@
+"""From requests to frames of a page: submit, follow, judge. Knows no component and no tensor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from genlab.engine import Cancelled, Event, Failed, Job, Progress, Queued, Result
+from genlab.requests import ClassifyRequest, Request, UserError, ask
+from genlab.ui.desk import Run, Stopped, Superseded
+from genlab.ui.lab import Lab
+from genlab.ui.metric_strip import measure
+
+REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
+HEARTBEAT = 1.0  # Gradio notices a closed browser tab only when a generator yields
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a page shows at one moment of a run; tuples have one item a request, None: no news."""
+
+    status: str  # HTML
+    running: bool = True
+    pictures: tuple[np.ndarray, ...] | None = None
+    results: tuple[Result, ...] | None = None
+    measures: tuple[dict[str, Any], ...] | None = None
+
+
+async def play(
+    lab: Lab, owner: str, slot: str, build: Callable[[], Sequence[Request]], judge: bool = True
+) -> AsyncIterator[Frame]:
+    """Run what ``build`` asks for and tell the page about it; ends by a frame that is not running.
+
+    What a visitor can mend becomes a sentence in the status; pictures shown before stay. A run
+    that a newer one has replaced ends without a word.
+    """
+    with lab.desk.run(owner, slot) as run:
+        status = ""
+        try:
+            async with aclosing(perform(lab, run, build(), judge)) as frames:
+                async for frame in frames:
+                    status = frame.status
+                    yield frame
+            yield Frame(status, running=False)
+        except UserError as error:
+            yield Frame(complaint(str(error)), running=False)
+        except Stopped:
+            yield Frame(said("Stopped. The engine is free again."), running=False)
+        except Superseded:
+            return
+
+
+async def perform(
+    lab: Lab, run: Run, requests: Sequence[Request], judge: bool
+) -> AsyncIterator[Frame]:
+    """Run requests side by side; if ``judge``, have the judges look at the pictures.
+
+    Raises UserError, Stopped or Superseded.
+    """
+    begun = time.monotonic()
+    results: tuple[Result, ...] = ()
+    async with aclosing(follow(run, run.submit(requests))) as moments:
+        async for events in moments:
+            if all(isinstance(event, Result) for event in events):
+                results = tuple(event for event in events if isinstance(event, Result))
+                continue
+            shown = [event.preview for event in events if isinstance(event, Progress)]
+            previews = tuple(preview for preview in shown if preview is not None)
+            whole = len(previews) == len(requests)
+            yield Frame(progress(events), pictures=previews if whole else None)
+    status = summary(results, time.monotonic() - begun)
+    pictures = tuple(result.images for result in results)
+    yield Frame(status, pictures=pictures, results=results)
+    if judge:
+        yield Frame(status, measures=await judged(lab, run, requests, results))
+
+
+async def judged(
+    lab: Lab, run: Run, requests: Sequence[Request], results: Sequence[Result]
+) -> tuple[dict[str, Any], ...]:
+    """The figures of each result, with class probabilities where a judge knows the data set."""
+    entries = [lab.catalogue.entry(request.checkpoint) for request in requests]
+    judges = [lab.catalogue.judge(entry.dataset) for entry in entries]
+    asked = [
+        ask(ClassifyRequest, checkpoint=judge.name, images=result.images)
+        for judge, result in zip(judges, results, strict=True)
+        if judge is not None
+    ]
+    opinions = iter(await finished(run, asked))
+    return tuple(
+        measure(entry, judge, result, next(opinions).extras["probs"] if judge else None)
+        for entry, judge, result in zip(entries, judges, results, strict=True)
+    )
+
+
+async def finished(run: Run, requests: Sequence[Request]) -> tuple[Result, ...]:
+    """Run requests and wait for all results; raises UserError, Stopped or Superseded."""
+    if not requests:
+        return ()
+    async with aclosing(follow(run, run.submit(requests))) as moments:
+        last = [events async for events in moments][-1]
+    return tuple(event for event in last if isinstance(event, Result))
+
+
+async def follow(run: Run, jobs: Sequence[Job]) -> AsyncIterator[tuple[Event, ...]]:
+    """The newest event of each job, again and again, up to the moment when all have ended.
+
+    Raises UserError if one failed, and what ended the run if one was cancelled.
+    """
+    newest: list[Event] = [Queued(0) for _ in jobs]
+
+    async def read(k: int, job: Job) -> None:
+        async for event in job:
+            newest[k] = event
+
+    reading = asyncio.gather(*(read(k, job) for k, job in enumerate(jobs)))
+    try:
+        shown: tuple[Event, ...] = ()
+        told = time.monotonic()
+        while not reading.done():
+            await asyncio.wait({reading}, timeout=REDRAW)
+            failed = next((e for e in newest if isinstance(e, Failed)), None)
+            if failed is not None:
+                raise UserError(failed.message)
+            if any(isinstance(event, Cancelled) for event in newest):
+                raise run.ending or Stopped()
+            now = time.monotonic()
+            if tuple(map(id, newest)) != tuple(map(id, shown)) or now - told > HEARTBEAT:
+                shown, told = tuple(newest), now
+                yield shown
+    finally:
+        reading.cancel()
+
+
+# --- sentences ------------------------------------------------------------------------------
+
+
+def progress(events: Sequence[Event]) -> str:
+    """The status line while jobs wait or run; the slowest one speaks for all."""
+    waiting = [event for event in events if isinstance(event, Queued)]
+    if waiting:
+        ahead = max(event.position for event in waiting) - 1
+        if ahead <= 0:
+            return said("Starting: you are next in line.", 0.0)
+        return said(f"In the queue: {ahead} {plural(ahead, 'request')} before yours.", 0.0)
+    moving = [event for event in events if isinstance(event, Progress)]
+    last = min(moving, key=lambda event: event.step / event.total)
+    left = f", about {max(1, round(last.eta))} s left" if last.eta and last.eta >= 0.5 else ""
+    return said(f"Step {last.step} of {last.total}{left}", last.step / last.total)
+
+
+def summary(results: Sequence[Result], seconds: float) -> str:
+    """The status line at the end: how much, how long, and what the family wants to be known."""
+    count = sum(len(result.images) for result in results)
+    waited = max(result.waited for result in results)
+    queue = f", {waited:.1f} s of them in the queue" if waited >= 0.5 else ""
+    notes = dict.fromkeys(note for result in results for note in result.notes)
+    done = f"{count} {plural(count, 'picture')} in {seconds:.2f} s{queue}."
+    return said(done) + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+
+
+def plural(count: int, noun: str) -> str:
+    """The noun, with an s unless there is one of it."""
+    return noun if count == 1 else f"{noun}s"
+
+
+def said(sentence: str, done: float | None = None) -> str:
+    """A calm status line; with a bar if ``done``, from 0 to 1, is given."""
+    bar = "" if done is None else f'<div class="bar"><i style="width:{done:.0%}"></i></div>'
+    return f'<p class="said">{escape(sentence)}</p>{bar}'
+
+
+def complaint(sentence: str) -> str:
+    """A status line that names what was wrong."""
+    return f'<p class="complaint" role="alert">{escape(sentence)}</p>'

@@ -1,0 +1,136 @@
+"""The shape of the house: who may import whom, how long a file may be, what may be committed."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+MODULES = sorted((PROJECT / "genlab").rglob("*.py"))
+
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("settings", "requests", "world"),
+    ("images", "guidance", "metrics", "networks"),
+    ("families",),
+    ("engine",),
+    ("catalogue",),
+    ("training",),
+    ("ui", "cli", "__main__"),
+)
+"""The rooms from the lowest floor up; a room imports from floors below its own, and from itself."""
+
+FORBIDDEN: dict[str, tuple[str, ...]] = {
+    "settings": ("torch", "numpy", "gradio"),
+    "requests": ("torch", "gradio"),
+    "networks": ("gradio", "threading"),
+    "families": ("gradio", "threading", "asyncio"),
+    "engine": ("gradio", "diffusers", "transformers", "PIL"),
+    "ui": (
+        "torch",
+        "torchvision",
+        "diffusers",
+        "transformers",
+        "genlab.networks",
+        "genlab.training",
+    ),
+}
+"""What a room never imports: the engine knows no model, a family no thread, a tab no tensor."""
+
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib")
+
+
+def room(path: Path) -> str:
+    """`genlab/engine/job.py` is in the room `engine`, `genlab/images.py` in `images`."""
+    return path.relative_to(PROJECT / "genlab").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module imported while the program runs; imports for type checkers are left out."""
+    found: set[str] = set()
+    for node in running_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} line {node.lineno}: write imports in full"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def running_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a tree but those inside `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from running_nodes(child)
+
+
+def tracked_files() -> list[Path]:
+    """What git would carry, new files included; everything but .venv where there is no git."""
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, cwd=PROJECT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return [PROJECT / line for line in listed.stdout.splitlines() if (PROJECT / line).is_file()]
+    return [p for p in PROJECT.rglob("*") if p.is_file() and ".venv" not in p.parts]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_imports_point_one_way(path: Path) -> None:
+    floor_of = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+    here = room(path)
+    if here == "__init__":
+        assert not imports(path), "genlab/__init__.py imports nothing"
+        return
+    assert here in floor_of, f"say in FLOORS on which floor genlab/{here} stands"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "genlab" and len(parts) > 1 and parts[1] in floor_of and parts[1] != here:
+            assert floor_of[parts[1]] < floor_of[here], f"{here} must not import {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_no_room_imports_what_it_must_not_know(path: Path) -> None:
+    for name in imports(path):
+        for package in FORBIDDEN.get(room(path), ()):
+            assert not f"{name}.".startswith(f"{package}."), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_only_settings_reads_the_environment(path: Path) -> None:
+    if room(path) == "settings":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        reads = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+        assert not reads, f"{path} line {node.lineno} reads the environment"  # type: ignore[attr-defined]
+
+
+def test_requests_and_settings_load_without_torch() -> None:
+    code = "import sys, genlab.requests, genlab.settings; sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PROJECT)))
+def test_files_can_be_read_at_one_sitting(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 350
+    if path.name != "__init__.py" or text.strip():
+        assert ast.get_docstring(ast.parse(text)), "the first line says what the module is for"
+
+
+def test_the_entry_point_stays_short() -> None:
+    assert len((PROJECT / "app.py").read_text(encoding="utf-8").splitlines()) < 60
+
+
+def test_nothing_pickled_is_committed() -> None:
+    assert [p for p in tracked_files() if p.suffix.lower() in PICKLES] == []
+
+
+def test_every_committed_file_is_under_ten_megabytes() -> None:
+    assert [p for p in tracked_files() if p.stat().st_size >= 10_000_000] == []

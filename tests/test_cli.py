@@ -1,0 +1,198 @@
+"""`python -m genlab` on the shipped checkpoints: files, figures, one sentence for each mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
+
+from genlab.cli import app
+from genlab.settings import PROJECT
+from genlab.training.card import read_card, write_card
+from genlab.training.recipes import RECIPES
+
+SHIPPED = PROJECT / "checkpoints"
+TOYBOX = "stable-diffusion-toybox"
+
+
+def genlab(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refusal(*arguments: object) -> str:
+    """The sentence that a command ends with; asserts that it is one, and on stderr."""
+    result = genlab(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.fixture
+def test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge's held-out examples stand in for the dataset, which is not in the repository."""
+
+    def examples(dataset: str, train: bool, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
+        stored = load_file(SHIPPED / f"{dataset}-classifier" / "examples.safetensors")
+        return stored["images"], stored["labels"]
+
+    monkeypatch.setattr("genlab.training.evaluation.load_images", examples)
+
+
+def test_list_names_every_shipped_checkpoint() -> None:
+    result = genlab("list")
+    assert result.exit_code == 0
+    assert "damaged" not in result.stdout
+    for name in RECIPES:
+        assert name in result.stdout
+
+
+def test_list_says_which_checkpoint_is_damaged_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_card(tmp_path / "empty", "vae", "Nothing", "mnist", "No weights.")
+    monkeypatch.setenv("GENLAB_CHECKPOINTS", str(tmp_path))
+    assert genlab("list").stdout.startswith("empty  damaged: it has no config.json")
+
+
+@pytest.mark.parametrize("name", ["vae-mnist-2d", "vae-fashion-20d", "dcgan-mnist"])
+def test_sample_writes_uint8_images(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "samples.npz"
+    result = genlab("sample", name, "--count", 3, "--seed", 5, "--out", out)
+    assert result.exit_code == 0, result.output
+    with np.load(out) as arrays:
+        assert list(arrays) == ["images"]
+        assert arrays["images"].dtype == np.uint8
+        assert arrays["images"].shape == (3, 28, 28)
+        assert arrays["images"].max() > 128
+        assert np.median(arrays["images"]) < 64  # bright on black
+
+
+def test_image_k_is_seed_plus_k_however_many_are_asked_for(tmp_path: Path) -> None:
+    many, one = tmp_path / "many.npz", tmp_path / "one.npz"
+    genlab("sample", "dcgan-mnist", "--count", 70, "--seed", 10, "--out", many)
+    genlab("sample", "dcgan-mnist", "--count", 1, "--seed", 79, "--out", one)
+    with np.load(many) as a, np.load(one) as b:
+        difference = a["images"][69].astype(int) - b["images"][0].astype(int)
+        assert np.abs(difference).max() <= 1
+
+
+def test_options_of_the_family_change_the_pictures(tmp_path: Path) -> None:
+    for name, option, value in [
+        ("vae-mnist-20d", "--temperature", 0.2),
+        ("dcgan-mnist", "--snapshot", 25),
+    ]:
+        genlab("sample", name, "--count", 2, "--out", tmp_path / "a.npz")
+        genlab("sample", name, "--count", 2, option, value, "--out", tmp_path / "b.npz")
+        with np.load(tmp_path / "a.npz") as a, np.load(tmp_path / "b.npz") as b:
+            assert not np.array_equal(a["images"], b["images"])
+
+
+def test_a_file_of_prompts_gives_one_image_a_line(tmp_path: Path) -> None:
+    texts = ["a red 3 on a black background", "a green bag on a white background"]
+    (tmp_path / "prompts.txt").write_text("\n".join(texts) + "\n")
+    out = tmp_path / "samples.npz"
+    result = genlab(
+        *("sample", TOYBOX, "--prompts", tmp_path / "prompts.txt", "--steps", 2),
+        *("--guidance", "none", "--scheduler", "ddim", "--out", out),
+    )
+    assert result.exit_code == 0, result.output
+    with np.load(out) as arrays:
+        assert arrays["prompts"].tolist() == texts
+        assert arrays["images"].shape == (2, 64, 64, 3)
+        assert arrays["images"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("vae-mnist-20d", "--label", 3), "vae checkpoint, which has no option --label"),
+        (("dcgan-mnist", "--prompt", "a cat"), "gan checkpoint, which has no option --prompt"),
+        (("dcgan-mnist", "--guidance-scale", 2), "no option --guidance-scale"),
+        (("dcgan-mnist", "--guidance", "none"), "no option --guidance"),
+        (("vae-mnist-20d", "--snapshot", 25), "no option --snapshot"),
+        ((TOYBOX, "--temperature", 1), "no option --temperature"),
+        ((TOYBOX, "--guidance", "classifier"), "none or classifier-free, not classifier"),
+        ((TOYBOX, "--scheduler", "magic"), "one of ddim, euler"),
+        ((TOYBOX, "--steps", 0), "num_inference_steps is 0"),
+        ((TOYBOX, "--guidance-scale", "nan"), "guidance_scale is nan"),
+        (("dcgan-mnist", "--snapshot", 26), "no snapshot of step 26"),
+        (("mnist-classifier",), "draws no pictures"),
+        (("nothing",), "no checkpoint called 'nothing'"),
+        (("../checkpoints/vae-mnist-20d",), "no checkpoint called"),
+        (("vae-mnist-20d", "--seed", -1), "seed is -1"),
+        (("vae-mnist-20d", "--seed", 2**70), "seed is"),
+        (("vae-mnist-20d", "--seed", "abc"), "abc"),
+        (("vae-mnist-20d", "--count", 0), "--count is 0"),
+        (("vae-mnist-20d", "--temperature", 9), "temperature is 9"),
+        (("vae-mnist-20d", "--colour", "red"), "--colour"),
+        ((TOYBOX, "--prompts", "missing.txt"), "missing.txt cannot be used"),
+        ((TOYBOX, "--prompts", "missing.txt", "--count", 2), "not both"),
+    ],
+)
+def test_sample_refuses_with_one_sentence(
+    arguments: tuple[object, ...], sentence: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "samples.npz"
+    assert sentence in refusal("sample", *arguments, "--out", out)
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "samples.npz"
+    assert "cannot be used" in refusal("sample", "vae-mnist-2d", "--count", 1, "--out", out)
+
+
+@pytest.mark.usefixtures("test_split")
+def test_evaluate_prints_json_alone_on_stdout() -> None:
+    result = genlab("evaluate", "vae-mnist-2d", "--json", "--samples", 60)
+    figures = json.loads(result.stdout)
+    assert figures["checkpoint"] == "vae-mnist-2d"
+    assert figures["samples"] == 60
+    assert figures["fid"] > figures["fid_floor"] >= 0
+    assert sum(figures["class_histogram"]) == pytest.approx(1.0, abs=1e-3)
+    assert 0 < figures["reconstruction_mse"] < 1
+
+
+@pytest.mark.usefixtures("test_split")
+def test_evaluate_measures_a_classifier_by_its_accuracy() -> None:
+    figures = json.loads(genlab("evaluate", "mnist-classifier", "--json", "--samples", 500).stdout)
+    assert figures["accuracy"] > 0.98
+
+
+@pytest.mark.usefixtures("test_split")
+def test_write_card_puts_the_figures_into_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mnist-classifier", "vae-mnist-2d"):
+        (tmp_path / name).symlink_to(SHIPPED / name)
+    copy = tmp_path / "mine"
+    copy.mkdir()
+    for path in (SHIPPED / "dcgan-mnist").glob("*.*"):
+        (copy / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("GENLAB_CHECKPOINTS", str(tmp_path))
+    assert genlab("evaluate", "mine", "--write-card", "--samples", 50).exit_code == 0
+    assert read_card(copy)[0]["genlab"]["metrics"]["samples"] == 50
+
+
+def test_evaluate_and_train_refuse_what_does_not_exist() -> None:
+    assert "no checkpoint called" in refusal("evaluate", "nothing", "--json")
+    assert "from 2 to 10000" in refusal("evaluate", "vae-mnist-2d", "--samples", 1)
+    assert "no recipe called 'nothing'; there are: mnist-classifier" in refusal("train", "nothing")
+    assert "no device 'abacus'" in refusal("evaluate", "vae-mnist-2d", "--device", "abacus")
+
+
+def test_every_shipped_card_holds_its_measured_figures() -> None:
+    for name, recipe in RECIPES.items():
+        front, text = read_card(SHIPPED / name)
+        card = front["genlab"]
+        assert (card["family"], card["dataset"]) == (recipe.family, recipe.dataset)
+        assert card["metrics"]["samples"] == 10_000
+        assert f"python -m genlab evaluate {name}" in text
+        assert (SHIPPED / name / "loss.png").is_file()

@@ -1,0 +1,113 @@
+"""What is not documented does not exist: the README, the API page and the changelog keep up."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genlab import __version__
+from genlab.settings import Settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+API = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+CHECKPOINTS = sorted(p.parent.name for p in (PROJECT / "checkpoints").glob("*/README.md"))
+
+
+def make_targets() -> list[str]:
+    """The targets that `make help` lists."""
+    return re.findall(r"^([a-z]+):.*##", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.M)
+
+
+def pins() -> dict[str, str]:
+    """Package and version of every line of requirements.txt."""
+    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def commands() -> list[str]:
+    """The commands of `python -m genlab`."""
+    from genlab.__main__ import app
+    from typer.main import get_command
+
+    return sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def api_names() -> list[str]:
+    """Every public event of the page."""
+    from genlab.ui import API_NAMES
+
+    return list(API_NAMES)
+
+
+@pytest.mark.parametrize("target", make_targets())
+def test_the_readme_names_every_make_target(target: str) -> None:
+    assert f"make {target}" in README
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_readme_documents_every_setting(name: str) -> None:
+    assert f"`GENLAB_{name.upper()}`" in README
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_the_readme_lists_every_checkpoint(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+def test_the_readme_documents_every_command() -> None:
+    assert [c for c in commands() if f"python -m genlab {c}" not in README] == []
+
+
+def test_the_readme_documents_every_tab() -> None:
+    from genlab.ui import TABS
+
+    assert [title for title in tab_titles(TABS) if f"**{title}**" not in README] == []
+
+
+def tab_titles(tabs: object) -> list[str]:
+    """The words on the tabs."""
+    return [tab.TITLE for tab in tabs]  # type: ignore[attr-defined]
+
+
+def test_the_api_page_documents_every_event() -> None:
+    assert [name for name in api_names() if f"`/{name}`" not in API] == []
+
+
+def test_the_changelog_has_an_entry_for_this_version() -> None:
+    changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    entry = re.search(rf"^## \[{re.escape(__version__)}\].*?(?=^## |\Z)", changelog, re.M | re.S)
+    assert entry is not None
+    assert "\n- " in entry.group()
+
+
+def test_the_front_matter_starts_the_app_on_spaces() -> None:
+    front = yaml.safe_load(README.split("---\n")[1])
+    assert front["sdk"] == "gradio"
+    assert front["sdk_version"] == pins()["gradio"], "Spaces installs sdk_version, not the pin"
+    assert front["python_version"] == "3.12", "written as text: 3.10 would be read as 3.1"
+    assert (PROJECT / front["app_file"]).name == "app.py"
+    assert (PROJECT / front["app_file"]).is_file()
+    assert front["license"] == "apache-2.0"
+    for key in ("title", "emoji", "colorFrom", "colorTo", "short_description"):
+        assert front[key]
+    assert len(front["short_description"]) <= 60, "Spaces cuts what is longer"
+
+
+def test_every_runtime_dependency_is_pinned_exactly() -> None:
+    assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in pins().values())
+
+
+def test_links_inside_the_documents_lead_somewhere() -> None:
+    pages = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").rglob("*.md")]
+    pages += (PROJECT / "benchmarks").glob("*.md")
+    broken = [
+        f"{page.relative_to(PROJECT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert broken == []

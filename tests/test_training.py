@@ -1,0 +1,159 @@
+"""The training loops on tiny random data: they learn, resume, and write what the lab can open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from genlab.networks.classifier import Classifier
+from genlab.networks.gan import DCGAN
+from genlab.networks.vae import ConvVAE
+from genlab.requests import UserError
+from genlab.training.card import read_card, update_metrics, write_card
+from genlab.training.classifier import accuracy, random_shift, train_classifier
+from genlab.training.data import Minibatches, load_images, to_network, to_uint8
+from genlab.training.gan import train_gan
+from genlab.training.recipes import RECIPES
+from genlab.training.run import TrainingRun
+from genlab.training.vae import elbo_terms, train_vae
+
+TINY: dict[Callable[..., TrainingRun], dict[str, Any]] = {
+    train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},
+    train_vae: {"epochs": 2, "batch_size": 8, "channels": (2, 2), "hidden": 8},
+    train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "latent_dim": 3},
+}
+NETWORKS = {train_classifier: Classifier, train_vae: ConvVAE, train_gan: DCGAN}
+
+
+@pytest.fixture
+def bars() -> tuple[Tensor, Tensor]:
+    """40 images of a bright bar whose column is the class: trivial to learn."""
+    labels = torch.arange(40) % 10
+    images = torch.zeros(40, 28, 28, dtype=torch.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 2 * int(label) + 4] = 255
+    return images, labels
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_writes_a_checkpoint_that_opens(
+    name: str, bars: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
+    recipe = RECIPES[name]
+    settings = {**recipe.hyperparameters, **TINY[recipe.train]}
+    if "snapshots" in settings:
+        settings["snapshots"] = (0, 2)
+    recipe.train(*bars, tmp_path / name, tmp_path / "work", **settings)
+
+    network = NETWORKS[recipe.train].from_pretrained(tmp_path / name)
+    assert isinstance(network, nn.Module)
+    assert json.loads((tmp_path / name / "config.json").read_text())["channels"]
+    assert (tmp_path / name / "loss.png").stat().st_size > 1000
+    if "snapshots" in settings:
+        kept = sorted(path.name for path in (tmp_path / name / "snapshots").iterdir())
+        assert kept == [f"step-{step:06d}.safetensors" for step in (0, 2, 4)]
+        network.load_state_dict(load_file(tmp_path / name / "snapshots" / kept[0]))
+
+
+def test_a_classifier_learns_what_is_easy(bars: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    settings = {"epochs": 40, "batch_size": 20, "max_shift": 0, "channels": (4, 4, 8)}
+    run = train_classifier(*bars, tmp_path / "c", tmp_path / "w", **settings)
+    first, last = run.history["loss"][0][1], run.history["loss"][-1][1]
+    assert last < first / 2
+    assert accuracy(Classifier.from_pretrained(tmp_path / "c"), *bars) == 1.0
+
+
+def test_a_vae_learns_what_is_easy(bars: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    settings = {"latent_dim": 4, "beta": 1.0, "epochs": 60, "batch_size": 20}
+    tiny = {"channels": (4, 4), "hidden": 32, "learning_rate": 1e-2}
+    run = train_vae(*bars, tmp_path / "v", tmp_path / "w", **settings, **tiny)
+    assert run.history["loss"][-1][1] < run.history["loss"][0][1] / 2
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    bars: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"latent_dim": 2, "beta": 1.0, **TINY[train_vae]}
+    train_vae(*bars, tmp_path / "whole", tmp_path / "w1", **settings)
+
+    made = TrainingRun.steps
+
+    def interrupted(self: TrainingRun) -> Any:
+        for step in made(self):
+            if step == 4:
+                self.save()
+                raise KeyboardInterrupt
+            yield step
+
+    monkeypatch.setattr(TrainingRun, "steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
+    monkeypatch.setattr(TrainingRun, "steps", made)
+    torch.manual_seed(99)
+    run = train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
+
+    assert run.step == run.total_steps == 10
+    whole = load_file(tmp_path / "whole" / "model.safetensors")
+    parts = load_file(tmp_path / "parts" / "model.safetensors")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_state_of_another_network_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    TrainingRun(tmp_path, 3, {"network": nn.Linear(2, 2)}, {}).save()
+    with pytest.raises(UserError, match="delete it to train from the start"):
+        TrainingRun(tmp_path, 3, {"network": nn.Linear(2, 3)}, {})
+
+
+def test_minibatches_depend_on_the_step_alone_and_cover_an_epoch() -> None:
+    batches = Minibatches(10, 3)
+    epoch = torch.cat([batches.indices(step) for step in range(3)])
+    assert len(set(epoch.tolist())) == 9
+    assert torch.equal(Minibatches(10, 3).indices(7), batches.indices(7))
+
+
+def test_pictures_survive_the_way_to_the_network_and_back() -> None:
+    images = torch.arange(256, dtype=torch.uint8).repeat(7)[: 2 * 28 * 28].view(2, 28, 28)
+    assert torch.equal(to_uint8(to_network(images)), images)
+
+
+def test_random_shift_moves_a_dot_by_at_most_so_many_pixels() -> None:
+    images = torch.zeros(50, 28, 28, dtype=torch.uint8)
+    images[:, 10, 10] = 255
+    places = random_shift(images, 2).nonzero()
+    assert len(places) == 50
+    assert int((places[:, 1:] - 10).abs().max()) == 2
+
+
+def test_elbo_terms_of_a_standard_normal_posterior_and_a_coin_flip() -> None:
+    x, zeros = torch.zeros(3, 1, 28, 28), torch.zeros(3, 4)
+    reconstruction, kl = elbo_terms(x, torch.zeros_like(x), zeros, zeros)
+    assert float(kl) == 0.0
+    assert float(reconstruction) == pytest.approx(784 * 0.693147, rel=1e-5)
+    assert float(elbo_terms(x, x, zeros + 1, zeros)[1]) == pytest.approx(4 * 0.5)
+
+
+def test_missing_data_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", offline)
+    with pytest.raises(UserError, match="--data or GENLAB_DATA"):
+        load_images("mnist", train=True, root=tmp_path)
+
+
+def test_a_card_keeps_its_text_when_its_metrics_change(tmp_path: Path) -> None:
+    write_card(tmp_path, "classifier", "A title", "mnist", "# Hello\n\n---\n\nText.", classes=["0"])
+    update_metrics(tmp_path, {"accuracy": 0.5})
+    update_metrics(tmp_path, {"accuracy": 0.75, "sharpness": 1.0})
+    front, text = read_card(tmp_path)
+    assert front["genlab"]["metrics"] == {"accuracy": 0.75, "sharpness": 1.0}
+    assert front["genlab"]["classes"] == ["0"]
+    assert front["pipeline_tag"] == "image-classification"
+    assert text == "# Hello\n\n---\n\nText.\n"
