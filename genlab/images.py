@@ -32,7 +32,9 @@ def to_pil(image: np.ndarray, size: int | None = None) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def contact_sheet(images: Sequence[np.ndarray], columns: int | None = None, gap: int = 2) -> Image.Image:
+def contact_sheet(
+    images: Sequence[np.ndarray], columns: int | None = None, gap: int = 2
+) -> Image.Image:
     """Pictures of one size in rows of ``columns`` (default: near square) on a dark ground."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     height, width = images[0].shape[:2]

@@ -1,4 +1,4 @@
-"""What a person can ask for: one frozen, validated model each. Knows no torch, no model, no page."""
+"""What a person can ask for: one frozen, validated model each. Knows no torch and no page."""
 
 from __future__ import annotations
 

@@ -42,14 +42,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     networks = {
         "vae": ConvVAE(5, (4, 4), 16),
-        "gan": vivid(DCGAN(6, (4, 4))),
+        "gan": vivid(DCGAN(6, (4, 4), 8)),
         "classifier": Classifier((2, 2, 2), 8),
     }
     for family, network in networks.items():
         network.eval().save_pretrained(root / family)
         write_card(root / family, family, f"A tiny {family}", "mnist", "For tests.")
     for step in (0, 25):
-        other = vivid(DCGAN(6, (4, 4)))
+        other = vivid(DCGAN(6, (4, 4), 8))
         write_snapshot(root / "gan", step, other.generator, other.discriminator)
     return root
 

@@ -126,8 +126,17 @@ def test_final_latents_equal_the_stock_pipelines(root, engine, final_latents, sc
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("values", [{"guidance_scale": 1.0}, {"guidance_scale": 0.0}, {"count": 1},
-                                    {"num_inference_steps": 1}, {"checkpoint": "tiny-v"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"guidance_scale": 1.0},
+        {"guidance_scale": 0.0},
+        {"count": 1},
+        {"num_inference_steps": 1},
+        {"checkpoint": "tiny-v"},
+    ],
+    ids=str,
+)
 def test_unguided_single_short_and_v_prediction_jobs_equal_stock(
     root, engine, final_latents, scheduler, values
 ):
@@ -169,7 +178,9 @@ def test_all_jobs_of_a_tick_share_one_unet_call(engine, catalogue, monkeypatch):
 
 
 def test_a_prompt_beyond_the_tokenizer_says_what_was_cut(engine):
-    (job,) = run(engine, wish(prompt="a red seven on a black background and a blue sneaker left of green"))
+    (job,) = run(
+        engine, wish(prompt="a red seven on a black background and a blue sneaker left of green")
+    )
     (note,) = result_of(job).notes
     assert "the text encoder reads 10; this was left out" in note
     assert note.endswith("left of green'.")

@@ -27,7 +27,7 @@ from genlab.training.vae import elbo_terms, train_vae
 TINY: dict[Callable[..., TrainingRun], dict[str, Any]] = {
     train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},
     train_vae: {"epochs": 2, "batch_size": 8, "channels": (2, 2), "hidden": 8},
-    train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "latent_dim": 3},
+    train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "hidden": 4, "latent_dim": 3},
 }
 NETWORKS = {train_classifier: Classifier, train_vae: ConvVAE, train_gan: DCGAN}
 

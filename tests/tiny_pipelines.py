@@ -8,7 +8,10 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-WORDS = "a red green blue seven sneaker on black background and left of".split()
+WORDS = [
+    "a", "red", "green", "blue", "seven", "sneaker",
+    "on", "black", "background", "and", "left", "of",
+]  # fmt: skip
 CARD = """---
 license: apache-2.0
 genlab:

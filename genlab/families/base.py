@@ -57,8 +57,9 @@ class Family(ABC):
         """Cheap look at a folder (no weights read); raises BrokenCheckpoint with a sentence."""
 
     @classmethod
-    def check_request(cls, request: Request, folder: Path) -> None:  # noqa: B027
+    def check_request(cls, request: Request, folder: Path) -> None:
         """Cheap look at a request for this folder, before it is queued; raises UserError."""
+        return
 
     @classmethod
     @abstractmethod
@@ -125,7 +126,9 @@ def check_hub_folder(network: type[torch.nn.Module], folder: Path) -> None:
         with torch.device("meta"):
             wanted = {k: list(v.shape) for k, v in network(**config).state_dict().items()}
     except Exception as error:
-        raise BrokenCheckpoint(f"its config.json does not describe a {network.__name__}.") from error
+        raise BrokenCheckpoint(
+            f"its config.json does not describe a {network.__name__}."
+        ) from error
     check_weights([folder / "model.safetensors"], wanted)
 
 
@@ -152,7 +155,9 @@ def check_weights(files: Sequence[Path], wanted: dict[str, list[int]] | None) ->
             raise BrokenCheckpoint(f"it has no {path.name}.") from None
         except Exception as error:
             raise BrokenCheckpoint(f"{where} is cut short or is no safetensors file.") from error
-    for key in sorted(found.keys() | wanted.keys()) if wanted is not None else ():
+    if wanted is None:
+        return
+    for key in sorted(found.keys() | wanted.keys()):
         if wanted.get(key) != found.get(key):
             raise BrokenCheckpoint(
                 f"its weights do not fit its config.json: {key} is "

@@ -77,7 +77,7 @@ class StableDiffusionFamily(Family):
             config = read_json(folder / name / "config.json")
             try:
                 with torch.device("meta"):
-                    wanted = network.from_config(config).state_dict()
+                    wanted = network(**network.extract_init_dict(config)[0]).state_dict()
             except Exception as error:
                 raise BrokenCheckpoint(f"its {name}/config.json describes no {name}.") from error
             check_weights(
@@ -113,7 +113,9 @@ class StableDiffusionFamily(Family):
         encoded = self._encode(texts)  # (2 * jobs, length, width)
         states = []
         for k, request in enumerate(asked):
-            negative, positive = (encoded[i].expand(request.count, -1, -1) for i in (2 * k, 2 * k + 1))
+            negative, positive = (
+                encoded[i].expand(request.count, -1, -1) for i in (2 * k, 2 * k + 1)
+            )
             scheduler = make_scheduler(request.scheduler, self.scheduler_config)
             scheduler.set_timesteps(request.num_inference_steps, device=self.runtime.device)
             owned = generators(request)
@@ -157,7 +159,8 @@ class StableDiffusionFamily(Family):
         request = _request(job.request)
         noise_pred = prediction
         if request.guided:
-            noise_pred = guidance.classifier_free(*prediction.chunk(2), request.guidance_scale)
+            uncond, text = prediction.chunk(2)
+            noise_pred = guidance.classifier_free(uncond, text, request.guidance_scale)
         scheduler = state.scheduler
         extra = (
             {"generator": state.generators}

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 class DCGAN(nn.Module, PyTorchModelHubMixin):
     """Generator and discriminator after Radford et al. (1511.06434), two strided layers each.
 
+    The fully connected layers beside them are InfoGAN's for MNIST (1606.03657, appendix C.1).
+
     Args:
         latent_dim: dimension of the standard normal z.
         channels: widths at 14x14 and 7x7, the same for both networks.
+        hidden: width of the fully connected layer next to z, and of the one before the verdict.
         batch_norm: as the paper has it; False makes training as fragile as it was before it.
     """
 
@@ -19,17 +22,23 @@ class DCGAN(nn.Module, PyTorchModelHubMixin):
         self,
         latent_dim: int = 64,
         channels: tuple[int, int] = (32, 64),
+        hidden: int = 128,
         batch_norm: bool = True,
     ) -> None:
         super().__init__()
         c1, c2 = channels
         self.latent_dim = latent_dim
 
-        def norm(width: int) -> nn.Module:
-            return nn.BatchNorm2d(width) if batch_norm else nn.Identity()
+        def norm(width: int, dimensions: int = 2) -> nn.Module:
+            if not batch_norm:
+                return nn.Identity()
+            return nn.BatchNorm2d(width) if dimensions == 2 else nn.BatchNorm1d(width)
 
         self.generator = nn.Sequential(
-            nn.Linear(latent_dim, c2 * 7 * 7),
+            nn.Linear(latent_dim, hidden),
+            norm(hidden, dimensions=1),
+            nn.ReLU(),
+            nn.Linear(hidden, c2 * 7 * 7),
             nn.Unflatten(1, (c2, 7, 7)),
             norm(c2),
             nn.ReLU(),
@@ -46,7 +55,10 @@ class DCGAN(nn.Module, PyTorchModelHubMixin):
             norm(c2),
             nn.LeakyReLU(0.2),  # (B, c2, 7, 7)
             nn.Flatten(),
-            nn.Linear(c2 * 7 * 7, 1),
+            nn.Linear(c2 * 7 * 7, hidden),
+            norm(hidden, dimensions=1),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden, 1),
             nn.Flatten(0),  # (B,)
         )
         for module in self.modules():

@@ -29,8 +29,9 @@ def train_gan(
     batch_size: int = 64,
     latent_dim: int = 64,
     channels: tuple[int, int] = (32, 64),
+    hidden: int = 128,
     batch_norm: bool = True,
-    generator_rate: float = 3e-4,
+    generator_rate: float = 1e-3,
     discriminator_rate: float = 3e-4,
     momentum: float = 0.5,
     generator_updates: int = 1,
@@ -46,12 +47,13 @@ def train_gan(
         snapshots: numbers of steps after which generator and discriminator are kept.
         momentum: Adam's beta1; the paper found 0.5 to be stable and 0.9 not to be.
         generator_updates: updates of the generator for each one of the discriminator.
-        decay_from: share of the run after which the learning rates fall linearly to zero.
+        decay_from: share of the run after which the learning rates fall linearly to zero; 1: never.
         ema: decay of the averaged generator, which is the one that is kept; 0 keeps the last one.
         r1: weight of the gradient penalty on real images (1801.04406), applied each 16th step.
     """
     torch.manual_seed(0)
-    network = DCGAN(latent_dim, channels, batch_norm).to(device, memory_format=torch.channels_last)
+    network = DCGAN(latent_dim, channels, hidden, batch_norm)
+    network = network.to(device, memory_format=torch.channels_last)
     generator, discriminator = network.generator, network.discriminator
     averaged = AveragedModel(generator, multi_avg_fn=warmed_up_ema(ema))
     g_optimizer = torch.optim.Adam(generator.parameters(), generator_rate, (momentum, 0.999))
@@ -60,7 +62,7 @@ def train_gan(
     )
 
     def rate(step: int) -> float:
-        return min(1.0, (1.0 - step / steps) / (1.0 - decay_from))
+        return min(1.0, (1.0 - step / steps) / max(1.0 - decay_from, 1e-9))
 
     g_schedule = torch.optim.lr_scheduler.LambdaLR(g_optimizer, rate)
     d_schedule = torch.optim.lr_scheduler.LambdaLR(d_optimizer, rate)

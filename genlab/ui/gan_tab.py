@@ -104,4 +104,4 @@ def _moment(entry: Entry, position: Any) -> str:
 
 def _captions(extras: dict[str, Any]) -> Sequence[str]:
     """The discriminator's opinion of each picture."""
-    return [f"D: {float(score):.0%}" for score in extras["scores"].ravel()]
+    return [f"D {100 * float(score):.0f} %" for score in extras["scores"].ravel()]

@@ -21,9 +21,10 @@ from genlab.images import to_pil
 from genlab.requests import MAX_SEED, Request
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import strip
+from genlab.ui.pictures import blank, grid
 from genlab.ui.run import Frame, play
 
-ENLARGED = 224  # pixels; small pictures are enlarged by whole pixels, so that no browser blurs them
+ENLARGED = 512  # pixels high, about: what a large gallery shows
 FIRST_SEED = 42
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -38,7 +39,7 @@ class Panel:
 
     column: gr.Column
     title: gr.HTML
-    gallery: gr.Gallery
+    gallery: gr.HTML | gr.Gallery
     strip: gr.HTML
 
     @property
@@ -55,20 +56,28 @@ class Buttons:
     status: gr.HTML
 
 
-def panel(name: str, visible: bool = True, classes: Sequence[str] = ("pixels",)) -> Panel:
-    """An empty panel; elem_ids ``<name>-gallery`` and ``<name>-strip``."""
+def panel(name: str, visible: bool = True, large: bool = False) -> Panel:
+    """An empty panel; elem_ids ``<name>-gallery`` and ``<name>-strip``.
+
+    Args:
+        large: for pictures that are worth opening and saving one by one.
+    """
     with gr.Column(min_width=300, visible=visible, elem_classes=["panel"]) as column:
         title = gr.HTML(heading(" "), elem_classes=["flush"])
-        gallery = gr.Gallery(
-            show_label=False,
-            format="png",
-            columns=4,
-            object_fit="contain",
-            interactive=False,
-            buttons=["download", "fullscreen"],
-            elem_id=f"{name}-gallery",
-            elem_classes=["pictures", *classes],
-        )
+        gallery: gr.HTML | gr.Gallery
+        if large:
+            gallery = gr.Gallery(
+                show_label=False,
+                format="png",
+                columns=2,
+                object_fit="contain",
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                elem_id=f"{name}-gallery",
+                elem_classes=["pictures"],
+            )
+        else:
+            gallery = gr.HTML(blank(), elem_id=f"{name}-gallery", elem_classes=["flush"])
         figures = gr.HTML(elem_id=f"{name}-strip", elem_classes=["figures", "flush"])
     return Panel(column, title, gallery, figures)
 
@@ -194,7 +203,9 @@ def wire(
         if frame.pictures is not None and k < len(frame.pictures):
             title = heading(lab.catalogue.entry(requests[k].checkpoint).title)
             extras = frame.results[k].extras if frame.results is not None else {}
-            gallery = pictures(frame.pictures[k], captions(extras) if captions and extras else ())
+            said = captions(extras) if captions and extras else ()
+            large = isinstance(panels[k].gallery, gr.Gallery)
+            gallery = enlarged(frame.pictures[k]) if large else grid(frame.pictures[k], said)
         if frame.measures is not None and k < len(frame.measures):
             figures = strip(frame.measures[k])
         return title, gallery, figures
@@ -216,17 +227,16 @@ def wire(
 def stoppable(lab: Lab, slot: str, button: gr.Button) -> None:
     """Let a Stop button end the visitor's run in a slot; the run itself then says so."""
 
-    def stop(request: gr.Request) -> None:
+    def end_run(request: gr.Request) -> None:  # "stop" would take the name of the API's own
         lab.desk.stop(str(request.session_hash), slot)
 
-    button.click(stop, None, None, queue=False, **PRIVATE)
+    button.click(end_run, None, None, queue=False, **PRIVATE)
 
 
-def pictures(images: np.ndarray, captions: Sequence[str] = ()) -> Any:
-    """A gallery's update: a near square of enlarged pictures."""
+def enlarged(images: np.ndarray) -> Any:
+    """A gallery's update; small pictures grow by whole pixels, so that no browser blurs them."""
     shown = [to_pil(image, ENLARGED) for image in images]
-    value = list(zip(shown, captions, strict=True)) if captions else shown
-    return gr.Gallery(value=value, columns=math.ceil(math.sqrt(len(shown))))
+    return gr.Gallery(value=shown, columns=math.ceil(math.sqrt(len(shown))))
 
 
 def heading(title: str) -> str:

@@ -124,8 +124,10 @@ async def follow(run: Run, jobs: Sequence[Job]) -> AsyncIterator[tuple[Event, ..
     try:
         shown: tuple[Event, ...] = ()
         told = time.monotonic()
-        while not reading.done():
+        ended = False
+        while not ended:
             await asyncio.wait({reading}, timeout=REDRAW)
+            ended = reading.done()  # asked before the events are read, so the last ones are told
             failed = next((e for e in newest if isinstance(e, Failed)), None)
             if failed is not None:
                 raise UserError(failed.message)

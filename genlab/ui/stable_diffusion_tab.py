@@ -56,7 +56,7 @@ def build(lab: Lab) -> None:
             )  # fmt: skip
             press = buttons("sd")
         with gr.Column(scale=2, min_width=300):
-            shown = panel("sd", classes=())
+            shown = panel("sd", large=True)
 
     names = ["checkpoint", "prompt", "negative_prompt", "num_inference_steps", "guidance_scale"]
     names += ["scheduler", "seed", "count", "preview_every"]

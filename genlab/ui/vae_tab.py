@@ -10,7 +10,6 @@ import gradio as gr
 import numpy as np
 
 from genlab.catalogue import Entry
-from genlab.images import contact_sheet
 from genlab.requests import ReconstructRequest, Request, VAERequest, ask
 from genlab.ui.codes_plot import codes_figure, empty_figure
 from genlab.ui.examples import examples
@@ -27,6 +26,7 @@ from genlab.ui.panel import (
     stoppable,
     wire,
 )
+from genlab.ui.pictures import blank, grid
 from genlab.ui.run import Frame, play
 
 SAMPLE = (
@@ -103,7 +103,7 @@ def _reconstruct(lab: Lab, entries: Sequence[Entry]) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair("vae-reconstruct", entries, "Another one, for the same digits.")
-            press = buttons("vae-reconstruct", "Ten other digits")
+            press = buttons("vae-reconstruct", "Reconstruct ten")
         with gr.Column(scale=3, min_width=300):
             rows = [_sheet("originals"), _sheet("first"), _sheet("second", bool(beside.value))]
     shows_second(first, beside, rows[2][0])
@@ -132,22 +132,20 @@ def _reconstruct(lab: Lab, entries: Sequence[Entry]) -> None:
         images = [digits, *(result.images for result in frame.results)]
         shown: list[Any] = []
         for title, row in zip(titles, images, strict=True):
-            shown += [heading(title), contact_sheet(list(row), columns=len(row))]
+            shown += [heading(title), grid(row, columns=len(row))]
         return shown + [gr.skip()] * (6 - len(shown))
 
     _wire_rows(lab, "vae-reconstruct", press, [first, beside], rows, reconstruct)
 
 
-def _sheet(name: str, visible: bool = True) -> tuple[gr.Column, gr.HTML, gr.Image]:
+def _sheet(name: str, visible: bool = True) -> tuple[gr.Column, gr.HTML, gr.HTML]:
     with gr.Column(visible=visible, elem_classes=["panel"]) as column:
-        title = gr.HTML(
-            heading("Test pictures" if name == "originals" else " "), elem_classes=["flush"]
+        title = heading("Test pictures" if name == "originals" else " ")
+        return (
+            column,
+            gr.HTML(title, elem_classes=["flush"]),
+            gr.HTML(blank(DIGITS, 1), elem_id=f"vae-reconstruct-{name}", elem_classes=["flush"]),
         )
-        image = gr.Image(
-            show_label=False, format="png", interactive=False, buttons=["download"],
-            elem_id=f"vae-reconstruct-{name}", elem_classes=["sheet", "pixels"],
-        )  # fmt: skip
-    return column, title, image
 
 
 def _codes(lab: Lab, entries: Sequence[Entry]) -> None:

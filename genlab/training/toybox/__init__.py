@@ -8,9 +8,11 @@ from typing import Literal, get_args
 
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
+from genlab.training.recipes import hardware
 from genlab.training.run import TrainingRun
 from genlab.training.toybox import autoencoder, clip, judge, unet
-from genlab.training.toybox.common import CHECKPOINT, MAX_SHARD, publish
+from genlab.training.toybox.card import write_toybox_card
+from genlab.training.toybox.common import CHECKPOINT, MAX_SHARD, publish, time_spent
 from genlab.training.toybox.tokenizer import build_tokenizer
 from genlab.world import World
 
@@ -76,6 +78,9 @@ def train(
             ),
             out,
         )
+        run.save()
+        stages = {name: time_spent(runs / name) for name in ("autoencoder", "clip", "unet")}
+        write_toybox_card(out, stages, hardware(device), unet.CAPTION_DROPOUT)
 
     unet.train_unet(
         world, data, device, runs / "unet", vae, text_encoder, tokenizer, save, unet_steps

@@ -14,9 +14,9 @@ from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cos
 from genlab.training.toybox.composer import Composer, to_network
 from genlab.world import World
 
-BATCH = 16
-STEPS = 2300
-LEARNING_RATE = 2e-3
+BATCH = 12
+STEPS = 1400
+LEARNING_RATE = 1.5e-3
 KL_WEIGHT = 3e-3
 OBJECT_WEIGHT = 3.0
 TWO_OBJECTS = 0.2
@@ -35,7 +35,7 @@ def build_autoencoder() -> AutoencoderKL:
         sample_size=64,
         block_out_channels=(8, 16, 48, 96),
         layers_per_block=1,
-        norm_num_groups=8,
+        norm_num_groups=1,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         mid_block_add_attention=False,

@@ -67,3 +67,9 @@ def publish(save: Callable[[Path], None], folder: Path) -> None:
             os.replace(source, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def time_spent(folder: Path) -> tuple[int, float]:
+    """Steps and seconds that the run in `folder` has taken so far, resumes summed."""
+    state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+    return state["step"], state["seconds"]

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.networks.toybox_judge import ToyboxJudge
+from genlab.training.recipes import hardware
 from genlab.training.run import TrainingRun
+from genlab.training.toybox.card import write_judge_card
 from genlab.training.toybox.common import make_composer, prepare_cpu, publish, warmup_cosine
 from genlab.training.toybox.composer import Composer, to_network
 from genlab.world import Scene, World
@@ -77,6 +79,8 @@ def train_judge(
     run.write_loss_curve(folder / "loss.png")
     judge.eval()
     publish(lambda draft: judge.save_pretrained(draft), out)
+    metrics = judge_accuracy(judge, make_composer(world, data, train=False, device=device), world)
+    write_judge_card(out, run.step, run.seconds, hardware(device), metrics)
     return judge
 
 

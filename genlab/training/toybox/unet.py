@@ -19,13 +19,13 @@ from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cos
 from genlab.training.toybox.composer import to_network
 from genlab.world import Scene, World
 
-BATCH = 64
-STEPS = 10_000
-LEARNING_RATE = 1.2e-3
+BATCH = 32
+STEPS = 9_000
+LEARNING_RATE = 1e-3
 EMA_DECAY = 0.999
 CAPTION_DROPOUT = 0.12
 MIN_SNR_GAMMA = 5.0
-PICTURES = 60_000
+PICTURES = 40_000
 TWO_OBJECTS = 0.12
 DIGITS = 0.55
 PUBLISH_EVERY = 15 * 60.0
@@ -46,7 +46,7 @@ def build_unet() -> UNet2DConditionModel:
         layers_per_block=1,
         norm_num_groups=16,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
         cross_attention_dim=WIDTH,
         attention_head_dim=4,  # the number of heads: diffusers kept the wrong name
         addition_embed_type="text",

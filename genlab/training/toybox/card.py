@@ -1,0 +1,137 @@
+"""The model cards of Toybox and of its judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genlab.training.card import read_card
+
+TOYBOX_TEXT = """\
+# Toybox
+
+A complete small Stable Diffusion that comes with GenLab: `AutoencoderKL`, `UNet2DConditionModel`,
+`CLIPTextModel`, `CLIPTokenizer` and a scheduler, in the stock layout. It works offline, and a
+machine can check whether its pictures obey their prompts.
+
+```python
+from diffusers import StableDiffusionPipeline
+
+pipeline = StableDiffusionPipeline.from_pretrained("checkpoints/stable-diffusion-toybox")
+pipeline("a red 7 on a blue background", num_inference_steps=25, guidance_scale=4).images[0]
+```
+
+## Its world
+
+64x64 pictures of one or two objects on a flat background: the ten digits of MNIST and the ten
+garments of Fashion-MNIST, in nine colours, on eight backgrounds, small or large, left of, right of,
+above or below each other. `world.json` lists every word. What a prompt leaves out is free.
+
+- `a red 7 on a blue background`
+- `a pink dress on black`
+- `a large yellow bag on a purple background`
+- `a green sneaker left of a white 3 on a red background`
+
+Six pairs of colour and noun ("pink 4", "cyan bag", ...; `held_out` in `world.json`) were never
+shown in training: what it draws for them, it had to put together.
+
+## How it was trained
+
+`python -m genlab train stable-diffusion-toybox`, on {hardware}. The loops are in
+`genlab/training/toybox/`.
+
+{stages}
+
+1. **Autoencoder**: 64x64x3 to 8x8x4 and back; L1 + MSE, the object's pixels four times as heavy as
+   the background's, and a little KL. Mean 0 and variance 1 of each latent channel are folded into
+   the convolutions beside the latents.
+2. **CLIP**: a text and an image tower, contrastive, plus helper heads that name noun, colour and
+   background from either tower's embedding; they are not kept. Then the text tower is frozen.
+3. **UNet**: v-prediction with min-SNR weights (gamma 5), {dropout:.0%} of the captions empty,
+   moving average of the weights. The text is attended to, and its pooled summary also joins the
+   time embedding.
+
+## Measured
+
+The figures at the top of this file: the share of pictures in which `toybox-judge` sees what was
+asked for (`python -m genlab evaluate stable-diffusion-toybox`). The judge's own accuracy on real
+composites, in its card, is the most that can be expected. `held_out_` figures are for the pairs
+never seen in training.
+
+{shortfalls}
+"""
+
+JUDGE_TEXT = """\
+# Toybox's judge
+
+A small convolutional network that reads noun, colour and background off a 64x64 picture of one
+object. It measures whether Toybox obeys its prompts; they share neither weights nor latents.
+
+## How it was trained
+
+`genlab/training/toybox/judge.py`, on {hardware}: {stages} of composites of the training halves of
+MNIST and Fashion-MNIST, half of them slightly blurred and noisy, as decoded latents are.
+
+## Measured
+
+The figures at the top of this file are on composites of the held-out test halves. Shirts, T-shirts,
+pullovers and coats look alike at this size, to people too: that is where its errors are.
+"""
+
+
+def write_toybox_card(
+    folder: Path,
+    stages: dict[str, tuple[int, float]],
+    hardware: str,
+    dropout: float,
+    shortfalls: str = "",
+) -> None:
+    """Write Toybox's card; figures that an old card holds stay.
+
+    Args:
+        folder: the checkpoint.
+        stages: steps and seconds of each stage's training.
+        hardware: what it ran on.
+        dropout: share of empty captions.
+        shortfalls: what it does badly, a paragraph.
+    """
+    rows = ["| stage | steps | minutes |", "|---|---|---|"]
+    rows += [f"| {name} | {steps:,} | {s / 60:.0f} |" for name, (steps, s) in stages.items()]
+    text = TOYBOX_TEXT.format(
+        hardware=hardware, stages="\n".join(rows), dropout=dropout, shortfalls=shortfalls
+    )
+    tags = {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
+    _write(folder, tags, "stable_diffusion", "Toybox", text)
+
+
+def write_judge_card(
+    folder: Path, steps: int, seconds: float, hardware: str, metrics: dict[str, Any]
+) -> None:
+    """Write the judge's card with its figures on held-out composites."""
+    stages = f"{steps:,} steps, {seconds / 60:.0f} minutes,"
+    text = JUDGE_TEXT.format(hardware=hardware, stages=stages)
+    tags = {"library_name": "genlab", "pipeline_tag": "image-classification"}
+    _write(folder, tags, "judge", "Toybox's judge", text, metrics)
+
+
+def _write(
+    folder: Path,
+    tags: dict[str, str],
+    family: str,
+    title: str,
+    text: str,
+    metrics: dict[str, Any] | None = None,
+) -> None:
+    if metrics is None:
+        old = read_card(folder)[0].get("genlab", {}) if (folder / "README.md").is_file() else {}
+        metrics = old.get("metrics") or {}
+    about = {"family": family, "title": title, "dataset": "toybox", "metrics": metrics}
+    front = yaml.safe_dump(
+        {"license": "apache-2.0", **tags, "genlab": about},
+        sort_keys=False,
+        allow_unicode=True,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(f"---\n{front}---\n\n{text.strip()}\n", encoding="utf-8")
