@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
+
+from pydantic_settings import SettingsConfigDict
 
 from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
 from genlab.settings import Settings
 
 
+class Flags(Settings):
+    """The settings, each of them also a flag: GENLAB_MAX_ROWS is --max-rows."""
+
+    model_config = SettingsConfigDict(
+        cli_parse_args=True, cli_prog_name="app.py", cli_kebab_case=True, cli_implicit_flags=True
+    )
+
+
 def main() -> None:
     """Serve the page until Ctrl+C."""
-    settings = Settings(
-        _cli_parse_args=sys.argv[1:],
-        _cli_prog_name="app.py",
-        _cli_kebab_case=True,
-        _cli_implicit_flags=True,
-    )
+    settings = Flags()
     runtime = Runtime(settings.device, settings.max_rows)
     catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9)
     engine = Engine(

@@ -15,13 +15,21 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GENLAB_", frozen=True, extra="ignore")
 
-    checkpoints: Path = Field(PROJECT / "checkpoints", description="folder of checkpoint folders")
-    data: Path = Field(PROJECT / "data", description="torchvision root, for training and evaluate")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    memory_gb: float = Field(8.0, gt=0, description="weights kept loaded, in GB; oldest go first")
-    max_rows: int = Field(64, ge=1, le=4096, description="most rows in one network call")
-    max_jobs: int = Field(256, ge=1, description="most requests waiting or running")
-    max_jobs_per_owner: int = Field(64, ge=1, description="the same for one visitor")
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for a classroom")
-    port: int = Field(7860, ge=0, le=65535)
-    share: bool = Field(False, description="open a public gradio.live link")
+    checkpoints: Path = Field(
+        default=PROJECT / "checkpoints", description="folder of checkpoint folders"
+    )
+    data: Path = Field(
+        default=PROJECT / "data", description="torchvision root, for training and evaluate"
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    memory_gb: float = Field(
+        default=8.0, gt=0, description="weights kept loaded, in GB; oldest go first"
+    )
+    max_rows: int = Field(default=64, ge=1, le=4096, description="most rows in one network call")
+    max_jobs: int = Field(default=256, ge=1, description="most requests waiting or running")
+    max_jobs_per_owner: int = Field(default=64, ge=1, description="the same for one visitor")
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; 0.0.0.0 for a classroom"
+    )
+    port: int = Field(default=7860, ge=0, le=65535)
+    share: bool = Field(default=False, description="open a public gradio.live link")

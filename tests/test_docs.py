@@ -30,8 +30,9 @@ def pins() -> dict[str, str]:
 
 def commands() -> list[str]:
     """The commands of `python -m genlab`."""
-    from genlab.__main__ import app
     from typer.main import get_command
+
+    from genlab.__main__ import app
 
     return sorted(get_command(app).commands)  # type: ignore[attr-defined]
 

@@ -4,11 +4,18 @@ from genlab.families.base import BrokenCheckpoint, Family, Outcome
 from genlab.families.classifier import ClassifierFamily
 from genlab.families.gan import GANFamily
 from genlab.families.stable_diffusion import StableDiffusionFamily
+from genlab.families.toybox_judge import ToyboxJudgeFamily
 from genlab.families.vae import VAEFamily
 
 FAMILIES: dict[str, type[Family]] = {
     family.name: family
-    for family in (VAEFamily, GANFamily, StableDiffusionFamily, ClassifierFamily)
+    for family in (
+        VAEFamily,
+        GANFamily,
+        StableDiffusionFamily,
+        ClassifierFamily,
+        ToyboxJudgeFamily,
+    )
 }
 
 __all__ = ["FAMILIES", "BrokenCheckpoint", "Family", "Outcome"]

@@ -42,7 +42,9 @@ def build(lab: Lab) -> None:
         with gr.Column(scale=3, min_width=300), gr.Row(elem_classes=["panels"]):
             panels = [panel("gan"), panel("gan-beside", bool(beside.value))]
 
-    def requests(checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any) -> list[Request]:
+    def requests(
+        checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any
+    ) -> Sequence[Request]:
         entry = lab.catalogue.entry(str(checkpoint))
         asked = [
             ask(GANRequest, checkpoint=checkpoint, snapshot=at(entry, stop), seed=seed, count=count)

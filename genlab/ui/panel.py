@@ -7,24 +7,20 @@ wrong one gets its sentence, not Gradio's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from genlab.catalogue import Entry
-from genlab.images import to_pil
 from genlab.requests import MAX_SEED, Request
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import strip
 from genlab.ui.pictures import blank, grid
 from genlab.ui.run import Frame, play
 
-ENLARGED = 512  # pixels high, about: what a large gallery shows
 FIRST_SEED = 42
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -39,7 +35,7 @@ class Panel:
 
     column: gr.Column
     title: gr.HTML
-    gallery: gr.HTML | gr.Gallery
+    gallery: gr.HTML
     strip: gr.HTML
 
     @property
@@ -56,30 +52,15 @@ class Buttons:
     status: gr.HTML
 
 
-def panel(name: str, visible: bool = True, large: bool = False) -> Panel:
-    """An empty panel; elem_ids ``<name>-gallery`` and ``<name>-strip``.
-
-    Args:
-        large: for pictures that are worth opening and saving one by one.
-    """
+def panel(name: str, visible: bool = True) -> Panel:
+    """An empty panel; elem_ids ``<name>-gallery`` and ``<name>-strip``."""
     with gr.Column(min_width=300, visible=visible, elem_classes=["panel"]) as column:
-        title = gr.HTML(heading(" "), elem_classes=["flush"])
-        gallery: gr.HTML | gr.Gallery
-        if large:
-            gallery = gr.Gallery(
-                show_label=False,
-                format="png",
-                columns=2,
-                object_fit="contain",
-                interactive=False,
-                buttons=["download", "fullscreen"],
-                elem_id=f"{name}-gallery",
-                elem_classes=["pictures"],
-            )
-        else:
-            gallery = gr.HTML(blank(), elem_id=f"{name}-gallery", elem_classes=["flush"])
-        figures = gr.HTML(elem_id=f"{name}-strip", elem_classes=["figures", "flush"])
-    return Panel(column, title, gallery, figures)
+        return Panel(
+            column,
+            gr.HTML(heading(" "), elem_classes=["flush"]),
+            gr.HTML(blank(), elem_id=f"{name}-gallery", elem_classes=["flush"]),
+            gr.HTML(elem_id=f"{name}-strip", elem_classes=["figures", "flush"]),
+        )
 
 
 def buttons(name: str, label: str = "Generate") -> Buttons:
@@ -204,8 +185,7 @@ def wire(
             title = heading(lab.catalogue.entry(requests[k].checkpoint).title)
             extras = frame.results[k].extras if frame.results is not None else {}
             said = captions(extras) if captions and extras else ()
-            large = isinstance(panels[k].gallery, gr.Gallery)
-            gallery = enlarged(frame.pictures[k]) if large else grid(frame.pictures[k], said)
+            gallery = grid(frame.pictures[k], said)
         if frame.measures is not None and k < len(frame.measures):
             figures = strip(frame.measures[k])
         return title, gallery, figures
@@ -231,12 +211,6 @@ def stoppable(lab: Lab, slot: str, button: gr.Button) -> None:
         lab.desk.stop(str(request.session_hash), slot)
 
     button.click(end_run, None, None, queue=False, **PRIVATE)
-
-
-def enlarged(images: np.ndarray) -> Any:
-    """A gallery's update; small pictures grow by whole pixels, so that no browser blurs them."""
-    shown = [to_pil(image, ENLARGED) for image in images]
-    return gr.Gallery(value=shown, columns=math.ceil(math.sqrt(len(shown))))
 
 
 def heading(title: str) -> str:

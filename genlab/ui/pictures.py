@@ -1,7 +1,7 @@
 """Pictures as HTML with the PNGs inside, so a redraw is one message and nothing flickers.
 
-A gallery of 32 digits would be 32 files and 32 requests, for each of thirty visitors; here it is
-one string of a few kilobytes. Large pictures go to Gradio's own gallery instead.
+In Gradio's gallery 32 digits are 32 files and 32 requests, for each of thirty visitors at once,
+and again at each move of a slider; here they are one string of a few kilobytes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import numpy as np
 
 from genlab.images import to_pil
 
+SMALL = 128  # pixels; up to here a browser has to enlarge by whole pixels, not to smooth
+ZOOMED = 4  # columns; from here a picture grows under the pointer
+
 
 def grid(images: np.ndarray, captions: Sequence[str] = (), columns: int | None = None) -> str:
-    """A grid of small pictures, near square unless ``columns`` is given; hover enlarges one.
+    """A grid of pictures, near square unless ``columns`` is given.
 
     Args:
         images: uint8 (N, H, W[, 3]).
@@ -30,14 +33,15 @@ def grid(images: np.ndarray, captions: Sequence[str] = (), columns: int | None =
         + "</figure>"
         for k, image in enumerate(images)
     )
-    rows = math.ceil(len(images) / columns)
-    style = f"--columns:{columns};--ratio:{columns}/{rows}"
-    return f'<div class="grid" style="{style}">{"".join(cells)}</div>'
+    looks = ["grid"]
+    looks += ["pixels"] if images.shape[1] <= SMALL else []
+    looks += ["zoom"] if columns >= ZOOMED else []
+    return f'<div class="{" ".join(looks)}" style="--columns:{columns}">{"".join(cells)}</div>'
 
 
 def blank(columns: int = 4, rows: int = 4) -> str:
     """The place that a grid will take."""
-    return f'<div class="grid blank" style="--columns:{columns};--ratio:{columns}/{rows}"></div>'
+    return f'<div class="grid blank" style="--ratio:{columns}/{rows}"></div>'
 
 
 def data_url(image: np.ndarray) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +19,7 @@ from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import measure
 
 REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
+PREVIEW = 256
 HEARTBEAT = 1.0  # Gradio notices a closed browser tab only when a generator yields
 
 
@@ -35,7 +36,7 @@ class Frame:
 
 async def play(
     lab: Lab, owner: str, slot: str, build: Callable[[], Sequence[Request]], judge: bool = True
-) -> AsyncIterator[Frame]:
+) -> AsyncGenerator[Frame, None]:
     """Run what ``build`` asks for and tell the page about it; ends by a frame that is not running.
 
     What a visitor can mend becomes a sentence in the status; pictures shown before stay. A run
@@ -59,7 +60,7 @@ async def play(
 
 async def perform(
     lab: Lab, run: Run, requests: Sequence[Request], judge: bool
-) -> AsyncIterator[Frame]:
+) -> AsyncGenerator[Frame, None]:
     """Run requests side by side; if ``judge``, have the judges look at the pictures.
 
     Raises UserError, Stopped or Superseded.
@@ -71,15 +72,22 @@ async def perform(
             if all(isinstance(event, Result) for event in events):
                 results = tuple(event for event in events if isinstance(event, Result))
                 continue
-            shown = [event.preview for event in events if isinstance(event, Progress)]
-            previews = tuple(preview for preview in shown if preview is not None)
-            whole = len(previews) == len(requests)
-            yield Frame(progress(events), pictures=previews if whole else None)
+            yield Frame(progress(events), pictures=previews(events))
     status = summary(results, time.monotonic() - begun)
     pictures = tuple(result.images for result in results)
     yield Frame(status, pictures=pictures, results=results)
     if judge:
         yield Frame(status, measures=await judged(lab, run, requests, results))
+
+
+def previews(events: Sequence[Event]) -> tuple[np.ndarray, ...] | None:
+    """What every job looks like by now, at most PREVIEW pixels high; None unless all can say."""
+    shown = [event.preview for event in events if isinstance(event, Progress)]
+    if len(shown) < len(events):
+        return None
+    there = tuple(preview for preview in shown if preview is not None)
+    thinned = tuple(p[:, :: -(-p.shape[1] // PREVIEW), :: -(-p.shape[1] // PREVIEW)] for p in there)
+    return thinned if len(there) == len(events) else None
 
 
 async def judged(
@@ -109,7 +117,7 @@ async def finished(run: Run, requests: Sequence[Request]) -> tuple[Result, ...]:
     return tuple(event for event in last if isinstance(event, Result))
 
 
-async def follow(run: Run, jobs: Sequence[Job]) -> AsyncIterator[tuple[Event, ...]]:
+async def follow(run: Run, jobs: Sequence[Job]) -> AsyncGenerator[tuple[Event, ...], None]:
     """The newest event of each job, again and again, up to the moment when all have ended.
 
     Raises UserError if one failed, and what ended the run if one was cancelled.

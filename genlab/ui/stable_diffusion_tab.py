@@ -44,19 +44,20 @@ def build(lab: Lab) -> None:
         missing("Stable Diffusion", "stable-diffusion-toybox")
         return
     gr.Markdown(INTRO, elem_classes=["intro"])
-    with gr.Row(elem_classes=["bench"]):
-        with gr.Column(scale=1, min_width=300, elem_classes=["controls"]):
+    with gr.Row(elem_classes=["bench", "three"]):
+        with gr.Column(min_width=300, elem_classes=["controls", "asked"]):
             checkpoint = chooser("sd-checkpoint", "Checkpoint", entries, "The model that draws.")
             prompt, negative, words = _prompts(prompts(entries[0]))
+            press = buttons("sd")
+        with gr.Column(min_width=300, elem_classes=["controls", "settings"]):
             steps, guidance, scheduler = _sampler()
             seed, count = seed_and_count("sd", 16, 4)
             every = gr.Slider(
                 0, 20, value=3, step=1, label="Preview every", elem_id="sd-preview-every",
                 info="Steps between two previews; 0 shows only the end.",
             )  # fmt: skip
-            press = buttons("sd")
-        with gr.Column(scale=2, min_width=300):
-            shown = panel("sd", large=True)
+        with gr.Column(min_width=300, elem_classes=["shown"]):
+            shown = panel("sd")
 
     names = ["checkpoint", "prompt", "negative_prompt", "num_inference_steps", "guidance_scale"]
     names += ["scheduler", "seed", "count", "preview_every"]
@@ -103,7 +104,7 @@ def _prompts(examples: Sequence[str]) -> tuple[gr.Textbox, gr.Textbox, gr.HTML]:
         examples[0], label="Prompt", lines=2, max_lines=4, elem_id="sd-prompt",
         info="What the picture should show. Enter generates.", submit_btn=False,
     )  # fmt: skip
-    words = gr.HTML(elem_id="sd-unknown-words", padding=False)
+    words = gr.HTML(elem_id="sd-unknown-words", elem_classes=["flush"])
     with gr.Row(elem_classes=["chips"], elem_id="sd-examples"):
         for text in examples:
             chip = gr.Button(text, size="sm", min_width=60, elem_classes=["chip"])

@@ -1,0 +1,85 @@
+"""Toybox's judge: reads noun, colour and background off pictures. Knows no queue, no page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from genlab.families.base import (
+    OneStepFamily,
+    Outcome,
+    check_hub_folder,
+    load_hub_module,
+    parameter_bytes,
+    split_rows,
+)
+from genlab.images import to_tensor
+from genlab.networks.toybox_judge import ToyboxJudge, Verdict
+from genlab.requests import ClassifyRequest, Request, UserError
+
+if TYPE_CHECKING:
+    from genlab.engine import Job, Runtime
+
+
+class ToyboxJudgeFamily(OneStepFamily):
+    """Serves `ClassifyRequest` for pictures of one object, uint8 (N, 64, 64, 3).
+
+    Extras: `nouns`, `colours` and `backgrounds`, each the N most probable names.
+    """
+
+    name = "judge"
+    requests = (ClassifyRequest,)
+
+    def __init__(self, network: ToyboxJudge, runtime: Runtime, card: dict[str, Any]) -> None:
+        super().__init__(runtime, card)
+        self.network = network.to(runtime.device)
+
+    @classmethod
+    def check(cls, folder: Path) -> None:
+        check_hub_folder(ToyboxJudge, folder)
+
+    @classmethod
+    def check_request(cls, request: Request, folder: Path) -> None:
+        assert isinstance(request, ClassifyRequest)
+        if request.images.shape[1:] != (64, 64, 3):
+            shape = " x ".join(str(size) for size in request.images.shape[1:])
+            raise UserError(f"{request.checkpoint} takes 64 x 64 x 3 pictures, not {shape}.")
+
+    @classmethod
+    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
+        network = load_hub_module(ToyboxJudge, folder)
+        assert isinstance(network, ToyboxJudge)
+        return cls(network, runtime, card)
+
+    @property
+    def nbytes(self) -> int:
+        return parameter_bytes(self.network)
+
+    def start(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
+        return [to_tensor(_request(job).images) for job in jobs]  # (N, 3, 64, 64)
+
+    def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
+        rows = self.runtime.call(self._choices, torch.cat([job.state for job in jobs]))
+        return split_rows(rows, jobs)  # each (N, 3): noun, colour, background
+
+    def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
+        names = (self.network.nouns, self.network.colours, self.network.backgrounds)
+        outcomes = []
+        for job in jobs:
+            columns = job.state.T.tolist()
+            said = [[known[k] for k in ks] for known, ks in zip(names, columns, strict=True)]
+            extras = dict(zip(Verdict._fields, said, strict=True))
+            outcomes.append(Outcome(_request(job).images, extras))
+        return outcomes
+
+    def _choices(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The most probable noun, colour and background of each picture, (B, 3)."""
+        return torch.stack([logits.argmax(dim=1) for logits in self.network(pictures)], dim=1)
+
+
+def _request(job: Job) -> ClassifyRequest:
+    assert isinstance(job.request, ClassifyRequest)  # the catalogue has checked
+    return job.request
