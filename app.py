@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tempfile
 
 from pydantic_settings import SettingsConfigDict
@@ -21,8 +23,9 @@ class Flags(Settings):
 
 
 def main() -> None:
-    """Serve the page until Ctrl+C."""
+    """Serve the page until Ctrl+C, or until the system asks to end."""
     settings = Flags()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
     runtime = Runtime(settings.device, settings.max_rows)
     catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9)
     engine = Engine(
@@ -31,7 +34,10 @@ def main() -> None:
         max_jobs=settings.max_jobs,
         max_jobs_per_owner=settings.max_jobs_per_owner,
     )
-    with tempfile.TemporaryDirectory(prefix="genlab-") as pictures, engine:
+    parent = os.environ.get("GRADIO_TEMP_DIR")
+    if parent is not None:
+        os.makedirs(parent, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="genlab-", dir=parent) as pictures, engine:
         # Gradio reads both when it is imported: nothing is reported home, and the pictures that
         # visitors made are gone when the app is.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": pictures}

@@ -229,6 +229,15 @@ def test_the_worker_serves_many_threads_and_shutdown_ends_what_is_left(models):
         engine.submit(wish())
 
 
+def test_the_worker_outlives_a_fault_outside_any_job(models, monkeypatch):
+    with Engine(models) as engine:
+        monkeypatch.setattr(models.family, "total_steps", lambda job: 1 / 0)
+        with pytest.raises(UserError, match="give up this request"):
+            engine.submit(wish()).result()
+        monkeypatch.undo()
+        assert engine.submit(wish()).result().images.flat[0] == 3
+
+
 def test_shutdown_ends_waiting_jobs_with_a_sentence(engine):
     job = engine.submit(wish())
     engine.shutdown()

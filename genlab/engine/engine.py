@@ -122,7 +122,12 @@ class Engine:
                 self._lock.wait_for(lambda: self._closed or len(self._batcher) > 0)
                 if self._closed:
                     return
-            self.tick()
+            try:
+                self.tick()
+            except Exception:  # a fault of the engine or a family's list: the worker must go on
+                log.exception("a tick failed; its jobs are given up")
+                for job in self._batcher.jobs():
+                    self._end(job, Failed("GenLab had to give up this request; please try again."))
 
     def tick(self) -> bool:
         """One turn: choose a batch, one network call, hand out what came of it.
@@ -163,6 +168,8 @@ class Engine:
             return None
 
     def _start(self, family: Family, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
         begun = time.monotonic()
         for job, state in self._together(family.start, jobs).items():
             job.state, job.started_at = state, begun

@@ -39,7 +39,7 @@ def train_classifier(
         max_shift: images are shifted at random by up to so many pixels each way.
     """
     torch.manual_seed(0)
-    network = Classifier(channels).to(device, memory_format=torch.channels_last)
+    network = Classifier(channels).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     batches = Minibatches(len(images), batch_size)
     total_steps = max(2, round(epochs * batches.per_epoch))

@@ -57,6 +57,8 @@ def evaluate(
         return _rounded(_classifier(entry, engine, data, samples or SAMPLES))
     if entry.family == "stable_diffusion":
         return _rounded(_stable_diffusion(entry, catalogue, engine, samples or PROMPTS))
+    if entry.family == "judge":
+        raise UserError(f"{name} was measured where it was trained; its card has the figures.")
     return _rounded(_unconditional(entry, catalogue, engine, data, samples or SAMPLES))
 
 

@@ -53,7 +53,7 @@ def train_gan(
     """
     torch.manual_seed(0)
     network = DCGAN(latent_dim, channels, hidden, batch_norm)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     generator, discriminator = network.generator, network.discriminator
     averaged = AveragedModel(generator, multi_avg_fn=warmed_up_ema(ema))
     g_optimizer = torch.optim.Adam(generator.parameters(), generator_rate, (momentum, 0.999))

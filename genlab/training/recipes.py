@@ -33,7 +33,7 @@ class Recipe:
 TOYBOX = "stable-diffusion-toybox"
 """Trained in four stages by `genlab.training.toybox`, not by one loop as the others."""
 
-TIMELINE = (0, 25, 100, 300, 700, 1500, 3000, 6000)
+TIMELINE = (0, 25, 100, 300, 700, 1500, 3000, 5000)
 
 _VAE_IN_CLASS = (
     "Samples of the prior are digits, but soft: the decoder answers every uncertainty with an "
@@ -120,7 +120,7 @@ RECIPES: dict[str, Recipe] = {
         train_gan,
         "A DCGAN: a generator and a discriminator that learnt from each other.",
         "Sharp where the VAE blurs. Its timeline shows the same z on its way from noise to digit.",
-        {"steps": 10000, "snapshots": TIMELINE},
+        {"steps": 7000, "snapshots": TIMELINE},
     ),
     "dcgan-fashion": Recipe(
         "gan",

@@ -53,17 +53,17 @@ def strip(figures: dict[str, Any]) -> str:
         tiles.append(_tile("Sharpness", f"{value:.0f} %", "of real pictures'", value / 100))
     if "mean_confidence" in figures:
         value = figures["mean_confidence"]
-        tiles.append(_tile("Confidence", f"{100 * value:.0f} %", "of the classifier", value))
+        tiles.append(_tile("Confidence", f"{100 * value:.0f} %", "of the judge", value))
     if "fid" in figures:
         tiles.append(_tile("FID", f"{figures['fid']:.3g}", "lower is better"))
     charts = []
     if "class_histogram" in figures:
         shares = figures["class_histogram"]
         covered = figures["classes_above_2_percent"]
-        title = f"Classes a classifier sees: {covered} of {len(shares)}"
+        title = f"Classes the judge sees: {covered} of {len(shares)}"
         charts.append(_bars(title, list(shares.items()), 1 / len(shares), "real data"))
     if "discriminator" in figures:
-        charts.append(_bars("How real D thinks they are", _deciles(figures["discriminator"])))
+        charts.append(_bars("What the discriminator thinks", _deciles(figures["discriminator"])))
     if not tiles and not charts:
         return ""
     return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genlab.images import to_pil
+from genlab.images import contact_sheet, to_pil
 
 SMALL = 128  # pixels; up to here a browser has to enlarge by whole pixels, not to smooth
 ZOOMED = 4  # columns; from here a picture grows under the pointer
@@ -37,6 +37,12 @@ def grid(images: np.ndarray, captions: Sequence[str] = (), columns: int | None =
     looks += ["pixels"] if images.shape[1] <= SMALL else []
     looks += ["zoom"] if columns >= ZOOMED else []
     return f'<div class="{" ".join(looks)}" style="--columns:{columns}">{"".join(cells)}</div>'
+
+
+def sheet(images: np.ndarray) -> str:
+    """Pictures in one row, as one picture, to be set above another row of the same length."""
+    row = np.asarray(contact_sheet(list(images), columns=len(images)))
+    return grid(row[None])
 
 
 def blank(columns: int = 4, rows: int = 4) -> str:

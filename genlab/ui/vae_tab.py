@@ -26,7 +26,7 @@ from genlab.ui.panel import (
     stoppable,
     wire,
 )
-from genlab.ui.pictures import blank, grid
+from genlab.ui.pictures import blank, sheet
 from genlab.ui.run import Frame, play
 
 SAMPLE = (
@@ -132,7 +132,7 @@ def _reconstruct(lab: Lab, entries: Sequence[Entry]) -> None:
         images = [digits, *(result.images for result in frame.results)]
         shown: list[Any] = []
         for title, row in zip(titles, images, strict=True):
-            shown += [heading(title), grid(row, columns=len(row))]
+            shown += [heading(title), sheet(row)]
         return shown + [gr.skip()] * (6 - len(shown))
 
     _wire_rows(lab, "vae-reconstruct", press, [first, beside], rows, reconstruct)
