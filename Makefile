@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
 CODE := app.py genlab tests benchmarks docs
 
-.PHONY: help run test lint format types chromium bench screenshots
+.PHONY: help run test lint format types chromium bench screenshots figures
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,6 +36,9 @@ bench: $(VENV)/.dev-ready ## speed against the stock pipeline, as ratios of one 
 
 screenshots: $(VENV)/.dev-ready chromium ## start the app and take the pictures in docs/screenshots
 	$(BIN)/python docs/screenshots.py
+
+figures: $(VENV)/.dev-ready ## write the README's table of checkpoints from their cards
+	$(BIN)/python docs/figures.py
 
 chromium: ## install Debian's chromium for the browser tests, where that is possible
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; \

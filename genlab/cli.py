@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -245,7 +246,7 @@ def _engine(device: str | None) -> Iterator[tuple[Catalogue, Engine]]:
         raise UserError(f"There is no device {device or settings.device!r} here.") from None
     catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9)
     # stdout is for the answer, but huggingface_hub prints there while it loads
-    with redirect_stdout(sys.stderr), Engine(catalogue, max_rows=settings.max_rows) as engine:
+    with redirect_stdout(io.StringIO()), Engine(catalogue, max_rows=settings.max_rows) as engine:
         yield catalogue, engine
 
 

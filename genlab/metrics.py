@@ -43,7 +43,7 @@ def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
     metric = FrechetInceptionDistance(_Identity(a.shape[1])).set_dtype(torch.float64)
     metric.update(a, real=True)
     metric.update(b, real=False)
-    return float(metric.compute())
+    return max(0.0, float(metric.compute()))  # rounding may leave it a hair below zero
 
 
 def class_histogram(probs: ArrayLike) -> np.ndarray:

@@ -21,7 +21,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("catalogue",),
     ("training",),
-    ("ui", "cli", "__main__"),
+    ("ui", "cli"),
+    ("__main__",),
 )
 """The rooms from the lowest floor up; a room imports from floors below its own, and from itself."""
 

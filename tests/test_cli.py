@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_a_file_of_prompts_gives_one_image_a_line(tmp_path: Path) -> None:
         (("../checkpoints/vae-mnist-20d",), "no checkpoint called"),
         (("vae-mnist-20d", "--seed", -1), "seed is -1"),
         (("vae-mnist-20d", "--seed", 2**70), "seed is"),
-        (("vae-mnist-20d", "--seed", "abc"), "abc"),
+        (("vae-mnist-20d", "--seed", "abc"), "--seed"),
         (("vae-mnist-20d", "--count", 0), "--count is 0"),
         (("vae-mnist-20d", "--temperature", 9), "temperature is 9"),
         (("vae-mnist-20d", "--colour", "red"), "--colour"),
@@ -179,6 +180,33 @@ def test_write_card_puts_the_figures_into_the_card(
     monkeypatch.setenv("GENLAB_CHECKPOINTS", str(tmp_path))
     assert genlab("evaluate", "mine", "--write-card", "--samples", 50).exit_code == 0
     assert read_card(copy)[0]["genlab"]["metrics"]["samples"] == 50
+
+
+def test_train_writes_a_checkpoint_with_its_loss_curve_and_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noise(dataset: str, train: bool, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
+        images = torch.randint(256, (40, 28, 28), generator=torch.Generator().manual_seed(0))
+        return images.to(torch.uint8), torch.arange(40) % 10
+
+    for module in ("recipes", "evaluation"):
+        monkeypatch.setattr(f"genlab.training.{module}.load_images", noise)
+    tiny = {"epochs": 1, "batch_size": 20, "channels": (2, 2, 2)}
+    recipe = dataclasses.replace(RECIPES["mnist-classifier"], hyperparameters=tiny)
+    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    monkeypatch.setenv("GENLAB_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+    result = genlab("train", "tiny", "--runs", tmp_path / "runs", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "accuracy" in result.stdout
+    folder = tmp_path / "checkpoints" / "tiny"
+    assert {path.name for path in folder.iterdir()} == {
+        *("README.md", "config.json", "model.safetensors", "loss.png", "examples.safetensors")
+    }
+    front, text = read_card(folder)
+    assert front["genlab"]["metrics"]["samples"] == 40
+    assert "2 steps" in text
+    assert "damaged" not in genlab("list").stdout
 
 
 def test_evaluate_and_train_refuse_what_does_not_exist() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from docs.figures import written
 from genlab import __version__
 from genlab.settings import Settings
+from tests.test_architecture import imports
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +66,10 @@ def test_the_readme_lists_every_checkpoint(name: str) -> None:
     assert f"`{name}`" in README
 
 
+def test_the_readme_has_the_figures_of_the_cards() -> None:
+    assert written(README, PROJECT / "checkpoints") == README, "run `make figures`"
+
+
 def test_the_readme_documents_every_command() -> None:
     assert [c for c in commands() if f"python -m genlab {c}" not in README] == []
 
@@ -101,6 +108,19 @@ def test_the_front_matter_starts_the_app_on_spaces() -> None:
 
 def test_every_runtime_dependency_is_pinned_exactly() -> None:
     assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in pins().values())
+
+
+def test_what_the_code_imports_is_pinned_and_nothing_else() -> None:
+    named = {"PIL": "pillow", "yaml": "PyYAML"}  # the others import under their own names
+    unseen = {"accelerate"}  # diffusers loads with it
+    wanted = {
+        name.split(".")[0]
+        for path in [PROJECT / "app.py", *(PROJECT / "genlab").rglob("*.py")]
+        for name in imports(path)
+    }
+    wanted -= {*sys.stdlib_module_names, "genlab", "pydantic_core"}  # pydantic pins its own core
+    listed = {name.replace("-", "_") for name in pins()}
+    assert {named.get(name, name) for name in wanted} == listed - unseen
 
 
 def test_links_inside_the_documents_lead_somewhere() -> None:

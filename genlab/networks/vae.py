@@ -13,11 +13,16 @@ class ConvVAE(nn.Module, PyTorchModelHubMixin):
     Args:
         latent_dim: number of latent variables.
         channels: widths of the convolutions at 14x14 and 7x7.
-        hidden: width of the fully connected layer on either side of the code.
+        hidden: width of the fully connected layers on either side of the code.
+        depth: how many of them; a code of two numbers needs more than one to unfold.
     """
 
     def __init__(
-        self, latent_dim: int, channels: tuple[int, int] = (16, 32), hidden: int = 256
+        self,
+        latent_dim: int,
+        channels: tuple[int, int] = (16, 32),
+        hidden: int = 256,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         c1, c2 = channels
@@ -30,11 +35,13 @@ class ConvVAE(nn.Module, PyTorchModelHubMixin):
             nn.Flatten(),
             nn.Linear(c2 * 7 * 7, hidden),
             nn.ReLU(),
+            *_more(hidden, depth),
             nn.Linear(hidden, 2 * latent_dim),
         )
         self.decoder = nn.Sequential(
             nn.Linear(latent_dim, hidden),
             nn.ReLU(),
+            *_more(hidden, depth),
             nn.Linear(hidden, c2 * 7 * 7),
             nn.ReLU(),
             nn.Unflatten(1, (c2, 7, 7)),
@@ -61,3 +68,8 @@ class ConvVAE(nn.Module, PyTorchModelHubMixin):
     def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
         """z = mu + sigma * noise (1312.6114, eq. 4); every tensor (B, latent_dim)."""
         return mu + torch.exp(0.5 * logvar) * noise
+
+
+def _more(hidden: int, depth: int) -> list[nn.Module]:
+    """The fully connected layers beyond the first."""
+    return [layer for _ in range(depth - 1) for layer in (nn.Linear(hidden, hidden), nn.ReLU())]

@@ -64,7 +64,7 @@ RECIPES: dict[str, Recipe] = {
         "A three-layer convolutional classifier of garments.",
         "The judge of every Fashion-MNIST model here: class histograms, confidence, and the "
         "features that FID is measured in.",
-        {"epochs": 10, "max_shift": 1},
+        {"epochs": 7, "max_shift": 1},
     ),
     "vae-mnist-20d": Recipe(
         "vae",
@@ -92,7 +92,7 @@ RECIPES: dict[str, Recipe] = {
         "A convolutional variational autoencoder whose code is a point in the plane.",
         "Its codes can be plotted: ten clouds that share N(0, I) without gaps. Two numbers are not "
         "enough for a digit, so pictures blur more than with twenty.",
-        {"latent_dim": 2, "beta": 1.0, "epochs": 4},
+        {"latent_dim": 2, "beta": 1.0, "epochs": 5, "batch_size": 64, "depth": 3},
     ),
     "vae-mnist-2d-no-kl": Recipe(
         "vae",
@@ -102,7 +102,7 @@ RECIPES: dict[str, Recipe] = {
         "The 2-D autoencoder trained without the KL term.",
         "Its codes can be plotted: they spread far beyond N(0, I), with holes between the classes. "
         "Compare with the twin that has the KL term.",
-        {"latent_dim": 2, "beta": 0.0, "epochs": 4},
+        {"latent_dim": 2, "beta": 0.0, "epochs": 5, "batch_size": 64, "depth": 3},
     ),
     "vae-fashion-20d": Recipe(
         "vae",
@@ -129,16 +129,26 @@ RECIPES: dict[str, Recipe] = {
         train_gan,
         "A DCGAN on garments.",
         "Textures and prints that the VAE cannot draw.",
-        {"steps": 5000},
+        {"steps": 3000},
     ),
     "dcgan-mnist-collapsed": Recipe(
         "gan",
         "DCGAN, collapsed, MNIST",
         "mnist",
         train_gan,
-        "A DCGAN that lost most of the digits.",
-        "Mode collapse.",
-        {"steps": 1500, "batch_norm": False},
+        "A DCGAN without batch norm, whose generator lost track of its z.",
+        "Mode collapse: whatever the z, the picture is the same, because it is the one that fools "
+        "the discriminator today. Move the timeline: each time the discriminator learns to reject "
+        "it, the whole generator jumps to another. Nothing was edited: it is dcgan-mnist's loop "
+        "and network with the settings below, above all without batch norm.",
+        {
+            "steps": 400,
+            "snapshots": (0, 25, 50, 100, 150, 200, 250, 300, 350),
+            "batch_norm": False,
+            "generator_rate": 3e-4,
+            "ema": 0.0,
+            "decay_from": 1.0,
+        },
     ),
 }
 

@@ -27,6 +27,7 @@ def train_vae(
     learning_rate: float = 2e-3,
     channels: tuple[int, int] = (16, 32),
     hidden: int = 256,
+    depth: int = 1,
 ) -> TrainingRun:
     """Train on uint8 images (N, 28, 28) and write the checkpoint; a VAE needs no labels.
 
@@ -36,7 +37,7 @@ def train_vae(
         beta: weight of the KL term: 1 is the evidence lower bound, 0 a noisy autoencoder.
     """
     torch.manual_seed(0)
-    network = ConvVAE(latent_dim, channels, hidden).to(device)
+    network = ConvVAE(latent_dim, channels, hidden, depth).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     batches = Minibatches(len(images), batch_size)
     total_steps = max(2, round(epochs * batches.per_epoch))

@@ -64,12 +64,18 @@ def build_page(lab: Lab) -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """What of the page's looks and manners Gradio takes at ``launch()``."""
-    return {"theme": theme(), "css": CSS, "footer_links": [], "run_history": False}
+    return {
+        "theme": theme(),
+        "css": CSS,
+        "footer_links": [],
+        "run_history": False,  # nobody finds another's prompts in a shared browser
+        "ssr_mode": False,  # needs Node, which a school's machine lacks
+    }
 
 
 def _header(lab: Lab) -> str:
     count = lab.desk.open_jobs
-    queue = f"{count} request{'s' * (count != 1)} in work" if count else "idle"
+    queue = f"{count} request{'s' * (count != 1)} running" if count else "idle"
     return (
         "<header><h1>GenLab</h1><p>Why VAEs blur, why GANs collapse, what guidance does</p>"
         f"<ul><li>{escape(str(lab.catalogue.runtime.device)).upper()}</li><li>{queue}</li></ul></header>"

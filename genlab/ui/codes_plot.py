@@ -11,6 +11,7 @@ COLOURS = (
     "#4e79a7", "#f28e2b", "#e15759", "#2fa39c", "#59a14f",
     "#c9a400", "#b07aa1", "#ff7f96", "#9c755f", "#8f8f8f",
 )  # fmt: skip
+HALO = {"color": "rgba(255, 255, 255, 0.85)", "width": 4.5}  # shows a dark line on any ground
 INK = "#8a93a3"  # 4:1 or better on white and on slate
 
 
@@ -53,7 +54,7 @@ def _figure(reach: float) -> go.Figure:
             "paper_bgcolor": "rgba(0, 0, 0, 0)",
             "plot_bgcolor": "rgba(0, 0, 0, 0)",
             "font": {"color": INK, "size": 14, "family": "system-ui, sans-serif"},
-            "margin": {"l": 40, "r": 10, "t": 10, "b": 30},
+            "margin": {"l": 40, "r": 10, "t": 30, "b": 30},
             "height": 480,
             "xaxis": axis | {"constrain": "domain"},
             "yaxis": axis | {"scaleanchor": "x", "constrain": "domain"},
@@ -61,13 +62,16 @@ def _figure(reach: float) -> go.Figure:
         }
     )
     for radius in (1, 2, 3):
-        figure.add_shape(
-            type="circle",
-            x0=-radius, y0=-radius, x1=radius, y1=radius,
-            line={"color": INK, "width": 2, "dash": "solid" if radius == 1 else "dot"},
-            layer="above",
-        )  # fmt: skip
+        for line in (HALO, {"color": "#111827", "width": 2 if radius == 1 else 1.2}):
+            figure.add_shape(
+                type="circle",
+                x0=-radius, y0=-radius, x1=radius, y1=radius,
+                line=line,
+                layer="above",
+            )  # fmt: skip
     figure.add_annotation(
-        x=0, y=3, text="N(0, I): 1, 2, 3 σ", showarrow=False, yshift=10, font={"size": 13}
-    )
+        text="circles: N(0, I) at 1, 2 and 3 σ",
+        xref="paper", yref="paper", x=0, y=1, xanchor="left", yanchor="bottom",
+        showarrow=False,
+    )  # fmt: skip
     return figure

@@ -9,10 +9,18 @@ import gradio as gr
 
 from genlab.catalogue import Entry
 from genlab.families.gan import snapshot_steps
-from genlab.requests import GANRequest, Request, ask
+from genlab.requests import GANRequest, Request, UserError, ask
 from genlab.ui.lab import Lab
-from genlab.ui.panel import PRIVATE, buttons, missing, pair, panel, seed_and_count, wire
-from genlab.ui.vae_tab import shows_second
+from genlab.ui.panel import (
+    PRIVATE,
+    buttons,
+    missing,
+    pair,
+    panel,
+    seed_and_count,
+    shows_second,
+    wire,
+)
 
 INTRO = (
     "The generator only has to fool the discriminator D: **sharp where the VAE blurs**. But "
@@ -67,7 +75,7 @@ def build(lab: Lab) -> None:
     light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
     first.change(rewind, first, [timeline, moment], **light)
     timeline.input(tell, [first, timeline], moment, trigger_mode="always_last", **light)
-    shows_second(first, beside, panels[1].column)
+    shows_second(beside, panels[1].column)
     inputs = [first, beside, timeline, seed, count]
     wire(
         lab, "gan", press, panels, inputs, requests,
@@ -81,9 +89,13 @@ def stops(entry: Entry) -> list[int | None]:
 
 
 def at(entry: Entry, position: Any) -> int | None:
-    """The snapshot at a position of the timeline, counted from 1; beyond either end: that end."""
+    """The snapshot at a position of the timeline, counted from 1; raises UserError beyond it."""
     halts = stops(entry)
-    return halts[min(max(round(float(position)), 1), len(halts)) - 1]
+    if position not in range(1, len(halts) + 1):
+        raise UserError(
+            f"The timeline is at {position!r}, but {entry.title} has 1 to {len(halts)} only."
+        )
+    return halts[int(position) - 1]
 
 
 def _timeline(entry: Entry) -> gr.Slider:
@@ -104,6 +116,6 @@ def _moment(entry: Entry, position: Any) -> str:
     return f'<p class="moment">{text}</p>'
 
 
-def _captions(extras: dict[str, Any]) -> Sequence[str]:
+def _captions(figures: dict[str, Any]) -> Sequence[str]:
     """The discriminator's opinion of each picture."""
-    return [f"D {100 * float(score):.0f} %" for score in extras["scores"].ravel()]
+    return [f"D {100 * score:.0f} %" for score in figures.get("discriminator", ())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,33 +11,42 @@ import numpy as np
 from genlab.catalogue import Entry
 from genlab.engine import Result
 from genlab.metrics import class_histogram, classes_above, confidence, sharpness
+from genlab.ui.obedience import obedience
+from genlab.world import Scene
 
 SHORT = 4  # letters of a class name that fit under a bar
 
 
 def measure(
-    entry: Entry, judge: Entry | None, result: Result, probs: np.ndarray | None
+    entry: Entry,
+    judge: Entry | None,
+    result: Result,
+    opinion: Mapping[str, Any],
+    scene: Scene | None = None,
 ) -> dict[str, Any]:
     """Figures of one result as plain JSON values; only those that can be known are there.
 
     Args:
         entry: the checkpoint that drew the pictures.
-        judge: the classifier of its data set, if there is one.
+        judge: who judged them, if anybody could.
         result: the pictures, and the family's extras.
-        probs: the judge's class probabilities, (N, K).
+        opinion: the judge's extras: ``probs`` (N, K), or what it read in each picture.
+        scene: what the prompt asked for, where that is known.
     """
     figures: dict[str, Any] = {}
     real = judge.metrics.get("sharpness") if judge is not None else None
     if real:
         figures["sharpness_percent"] = round(100 * sharpness(result.images) / float(real), 1)
-    if judge is not None and probs is not None:
-        shares = class_histogram(probs)
+    if judge is not None and "probs" in opinion:
+        shares = class_histogram(opinion["probs"])
         names = judge.card.get("classes") or range(len(shares))
         figures["class_histogram"] = {
             str(name): round(float(share), 4) for name, share in zip(names, shares, strict=True)
         }
         figures["classes_above_2_percent"] = classes_above(shares)
-        figures["mean_confidence"] = round(confidence(probs), 4)
+        figures["mean_confidence"] = round(confidence(opinion["probs"]), 4)
+    if scene is not None and "nouns" in opinion:
+        figures |= obedience(scene, opinion)
     if "scores" in result.extras:
         figures["discriminator"] = [round(float(s), 4) for s in result.extras["scores"].ravel()]
     if "fid" in entry.metrics:
@@ -46,7 +55,7 @@ def measure(
 
 
 def strip(figures: dict[str, Any]) -> str:
-    """The strip as HTML; a hint when there is nothing to show yet."""
+    """The strip as HTML; "" when nothing is known."""
     tiles = []
     if "sharpness_percent" in figures:
         value = figures["sharpness_percent"]
@@ -56,14 +65,17 @@ def strip(figures: dict[str, Any]) -> str:
         tiles.append(_tile("Confidence", f"{100 * value:.0f} %", "of the judge", value))
     if "fid" in figures:
         tiles.append(_tile("FID", f"{figures['fid']:.3g}", "lower is better"))
+    for what, value in figures.get("as_asked_percent", {}).items():
+        tiles.append(_tile(what.capitalize(), f"{value:.0f} %", "as asked", value / 100))
     charts = []
     if "class_histogram" in figures:
         shares = figures["class_histogram"]
         covered = figures["classes_above_2_percent"]
         title = f"Classes the judge sees: {covered} of {len(shares)}"
-        charts.append(_bars(title, list(shares.items()), 1 / len(shares), "real data"))
+        charts.append(_bars(title, list(shares.items()), 1 / len(shares), "- - real data"))
     if "discriminator" in figures:
-        charts.append(_bars("What the discriminator thinks", _deciles(figures["discriminator"])))
+        shares = _deciles(figures["discriminator"])
+        charts.append(_bars("What the discriminator thinks", shares, key="D: how sure it is real"))
     if not tiles and not charts:
         return ""
     return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'
@@ -82,8 +94,8 @@ def _tile(name: str, value: str, what: str, filled: float | None = None) -> str:
     return f'<div class="tile"><span>{name}</span><b>{value}</b><small>{what}</small>{bar}</div>'
 
 
-def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, line: str = "") -> str:
-    """Vertical bars; ``even`` draws a dashed line at that share, explained by ``line``."""
+def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, key: str = "") -> str:
+    """Vertical bars; ``even`` draws a dashed line at that share, ``key`` explains."""
     top = max(0.25, *(share for _, share in shares))
     columns = "".join(
         f'<div title="{escape(name)} {share:.0%}"><i style="height:{share / top:.1%}"></i>'
@@ -92,8 +104,7 @@ def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, line
     )
     spoken = ", ".join(f"{name} {share:.0%}" for name, share in shares)
     dashed = f'<hr style="bottom:{even / top:.1%}">' if even else ""
-    key = f"<em>{line}</em>" if line else ""
     return (
-        f'<figure><figcaption>{title}{key}</figcaption><div class="plot" role="img" '
+        f'<figure><figcaption>{title}<em>{key}</em></figcaption><div class="plot" role="img" '
         f'aria-label="{escape(spoken)}">{columns}{dashed}</div></figure>'
     )

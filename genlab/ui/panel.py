@@ -76,28 +76,30 @@ def buttons(name: str, label: str = "Generate") -> Buttons:
     return Buttons(generate, stop, status)
 
 
-def chooser(name: str, label: str, entries: Sequence[Entry], info: str, **more: Any) -> gr.Dropdown:
-    """A dropdown of checkpoints by their cards' titles."""
-    choices = [*more.pop("before", []), *((entry.title, entry.name) for entry in entries)]
-    value = more.pop("value", choices[0][1] if choices else None)
+def chooser(
+    name: str, label: str, info: str, choices: Sequence[tuple[str, str]], value: str
+) -> gr.Dropdown:
+    """A dropdown of (words, value); elem_id ``name``."""
     return gr.Dropdown(
-        choices, value=value, label=label, info=info, filterable=False, elem_id=name, **more
+        list(choices), value=value, label=label, info=info, filterable=False, elem_id=name
     )
+
+
+def titles(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    """Checkpoints for a chooser: what the card calls them, and their names."""
+    return [(entry.title, entry.name) for entry in entries]
 
 
 def pair(
     name: str, entries: Sequence[Entry], info: str = "Another one, from the same z."
 ) -> tuple[gr.Dropdown, gr.Dropdown]:
     """Two choosers, the second for what is shown beside the first; it follows the first's twin."""
-    first = chooser(f"{name}-checkpoint", "Checkpoint", entries, "The trained model that draws.")
-    beside = chooser(
-        f"{name}-beside",
-        "Beside it",
-        entries,
-        info,
-        before=[("nothing", "")],
-        value=twin(entries, entries[0].name),
+    mine = entries[0].name
+    first = chooser(
+        f"{name}-checkpoint", "Checkpoint", "The trained model that draws.", titles(entries), mine
     )
+    others = [("nothing", ""), *titles(entries)]
+    beside = chooser(f"{name}-beside", "Beside it", info, others, twin(entries, mine))
     first.input(
         lambda chosen: twin(entries, chosen),
         first,
@@ -107,6 +109,14 @@ def pair(
         **PRIVATE,
     )
     return first, beside
+
+
+def shows_second(beside: gr.Dropdown, column: gr.Column) -> None:
+    """Show the second column while something is chosen for it."""
+    beside.change(
+        lambda other: gr.Column(visible=bool(other)),
+        beside, column, queue=False, preprocess=False, **PRIVATE,
+    )  # fmt: skip
 
 
 def twin(entries: Sequence[Entry], name: str) -> str:
@@ -120,7 +130,7 @@ def twin(entries: Sequence[Entry], name: str) -> str:
     return ""
 
 
-def seed_and_count(name: str, most: int, count: int) -> tuple[gr.Number, gr.Slider]:
+def seed_and_count(name: str, most: int, count: int) -> tuple[gr.Number, gr.Number]:
     """The seed with its dice, and how many pictures."""
     with gr.Row(elem_classes=["seed"]):
         seed = gr.Number(
@@ -138,11 +148,35 @@ def seed_and_count(name: str, most: int, count: int) -> tuple[gr.Number, gr.Slid
     dice.click(
         None, None, seed, js=f"() => Math.floor(Math.random() * {MAX_SEED})", show_progress="hidden"
     )
-    slider = gr.Slider(
-        1, most, value=count, step=1, label="Count", info="How many pictures.",
-        elem_id=f"{name}-count",
-    )  # fmt: skip
-    return seed, slider
+    how_many, _ = numbered(f"{name}-count", "Count", "How many pictures.", 1, most, count)
+    return seed, how_many
+
+
+def numbered(
+    name: str, label: str, info: str, low: float, high: float, value: float, step: float = 1
+) -> tuple[gr.Number, gr.Slider]:
+    """A number with a slider under it; the number is the value.
+
+    Gradio's own slider moves a number that is out of range into it without a word. Here it stays
+    as typed and gets its sentence.
+    """
+    with gr.Column(elem_id=name, elem_classes=["numbered"], min_width=0):
+        number = gr.Number(value, label=label, info=info, step=step)
+        slider = gr.Slider(
+            low,
+            high,
+            value=value,
+            step=step,
+            label=label,
+            show_label=False,
+            container=False,
+            buttons=[],
+            elem_classes=["bare"],
+        )
+    follow: dict[str, Any] = {"js": "value => value", "show_progress": "hidden"}
+    slider.input(None, slider, number, **follow)
+    number.input(None, number, slider, **follow)
+    return number, slider
 
 
 def wire(
@@ -161,14 +195,15 @@ def wire(
     Args:
         slot: the visitor's place at the desk; a newer run there replaces the older.
         panels: one for each request that ``build`` may return, in order.
-        captions: a result's extras to one caption a picture.
+        captions: a result's figures to one caption a picture; none where it has nothing to say.
     """
 
     async def generate(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         requests: list[Request] = []
 
         def asked() -> Sequence[Request]:
-            requests.extend(build(*values))
+            # An empty box sends None, which would read oddly in a sentence.
+            requests.extend(build(*("" if value is None else value for value in values)))
             return requests
 
         async for frame in play(lab, str(request.session_hash), slot, asked):
@@ -181,13 +216,14 @@ def wire(
     def drawn(k: int, frame: Frame, requests: Sequence[Request]) -> tuple[Any, Any, Any]:
         """What panel k shows of a frame."""
         title, gallery, figures = gr.skip(), gr.skip(), gr.skip()
-        if frame.pictures is not None and k < len(frame.pictures):
+        known = frame.measures[k] if frame.measures is not None and k < len(requests) else {}
+        said = captions(known) if captions else ()
+        if frame.pictures is not None and k < len(requests) and (said or frame.measures is None):
             title = heading(lab.catalogue.entry(requests[k].checkpoint).title)
-            extras = frame.results[k].extras if frame.results is not None else {}
-            said = captions(extras) if captions and extras else ()
-            gallery = grid(frame.pictures[k], said)
-        if frame.measures is not None and k < len(frame.measures):
-            figures = strip(frame.measures[k])
+            room = ["&nbsp;"] * len(frame.pictures[k]) if captions else ()  # so nothing jumps later
+            gallery = grid(frame.pictures[k], said or room)
+        if frame.measures is not None and k < len(requests):
+            figures = strip(known)
         return title, gallery, figures
 
     outputs = [press.status, press.stop, *(o for panel in panels for o in panel.outputs)]

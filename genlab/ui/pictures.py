@@ -47,7 +47,7 @@ def sheet(images: np.ndarray) -> str:
 
 def blank(columns: int = 4, rows: int = 4) -> str:
     """The place that a grid will take."""
-    return f'<div class="grid blank" style="--ratio:{columns}/{rows}"></div>'
+    return f'<div class="blank" style="--ratio:{columns}/{rows}">Nothing drawn yet</div>'
 
 
 def data_url(image: np.ndarray) -> str:

@@ -17,6 +17,7 @@ from genlab.requests import ClassifyRequest, Request, UserError, ask
 from genlab.ui.desk import Run, Stopped, Superseded
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import measure
+from genlab.ui.obedience import reader, scene_of
 
 REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
 PREVIEW = 256
@@ -77,7 +78,8 @@ async def perform(
     pictures = tuple(result.images for result in results)
     yield Frame(status, pictures=pictures, results=results)
     if judge:
-        yield Frame(status, measures=await judged(lab, run, requests, results))
+        measures = await judged(lab, run, requests, results)
+        yield Frame(status, pictures=pictures, measures=measures)
 
 
 def previews(events: Sequence[Event]) -> tuple[np.ndarray, ...] | None:
@@ -93,9 +95,14 @@ def previews(events: Sequence[Event]) -> tuple[np.ndarray, ...] | None:
 async def judged(
     lab: Lab, run: Run, requests: Sequence[Request], results: Sequence[Result]
 ) -> tuple[dict[str, Any], ...]:
-    """The figures of each result, with class probabilities where a judge knows the data set."""
+    """The figures of each result, with a judge's opinion where one knows the data set."""
     entries = [lab.catalogue.entry(request.checkpoint) for request in requests]
-    judges = [lab.catalogue.judge(entry.dataset) for entry in entries]
+    scenes = [scene_of(entry, request) for entry, request in zip(entries, requests, strict=True)]
+    judges = [
+        lab.catalogue.judge(entry.dataset)
+        or (reader(lab.catalogue, entry.dataset) if scene is not None else None)
+        for entry, scene in zip(entries, scenes, strict=True)
+    ]
     asked = [
         ask(ClassifyRequest, checkpoint=judge.name, images=result.images)
         for judge, result in zip(judges, results, strict=True)
@@ -103,8 +110,8 @@ async def judged(
     ]
     opinions = iter(await finished(run, asked))
     return tuple(
-        measure(entry, judge, result, next(opinions).extras["probs"] if judge else None)
-        for entry, judge, result in zip(entries, judges, results, strict=True)
+        measure(entry, judge, result, next(opinions).extras if judge else {}, scene)
+        for entry, judge, result, scene in zip(entries, judges, results, scenes, strict=True)
     )
 
 
@@ -147,6 +154,7 @@ async def follow(run: Run, jobs: Sequence[Job]) -> AsyncGenerator[tuple[Event, .
                 yield shown
     finally:
         reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 # --- sentences ------------------------------------------------------------------------------
@@ -170,7 +178,7 @@ def summary(results: Sequence[Result], seconds: float) -> str:
     """The status line at the end: how much, how long, and what the family wants to be known."""
     count = sum(len(result.images) for result in results)
     waited = max(result.waited for result in results)
-    queue = f", {waited:.1f} s of them in the queue" if waited >= 0.5 else ""
+    queue = f", {waited:.1f} s of it waiting" if waited >= 0.5 else ""
     notes = dict.fromkeys(note for result in results for note in result.notes)
     done = f"{count} {plural(count, 'picture')} in {seconds:.2f} s{queue}."
     return said(done) + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
@@ -184,7 +192,7 @@ def plural(count: int, noun: str) -> str:
 def said(sentence: str, done: float | None = None) -> str:
     """A calm status line; with a bar if ``done``, from 0 to 1, is given."""
     bar = "" if done is None else f'<div class="bar"><i style="width:{done:.0%}"></i></div>'
-    return f'<p class="said">{escape(sentence)}</p>{bar}'
+    return f'<p class="said" role="status">{escape(sentence)}</p>{bar}'
 
 
 def complaint(sentence: str) -> str:

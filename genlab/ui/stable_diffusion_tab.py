@@ -11,8 +11,18 @@ import gradio as gr
 from genlab.catalogue import Entry
 from genlab.requests import SCHEDULERS, Request, StableDiffusionRequest, ask
 from genlab.ui.lab import Lab
-from genlab.ui.panel import PRIVATE, buttons, chooser, missing, panel, seed_and_count, wire
-from genlab.world import World
+from genlab.ui.obedience import world_of
+from genlab.ui.panel import (
+    PRIVATE,
+    buttons,
+    chooser,
+    missing,
+    numbered,
+    panel,
+    seed_and_count,
+    titles,
+    wire,
+)
 
 INTRO = (
     "Noise becomes a picture in steps, each nudged towards the prompt. Try **guidance scale** 0, "
@@ -46,15 +56,23 @@ def build(lab: Lab) -> None:
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["bench", "three"]):
         with gr.Column(min_width=300, elem_classes=["controls", "asked"]):
-            checkpoint = chooser("sd-checkpoint", "Checkpoint", entries, "The model that draws.")
+            checkpoint = chooser(
+                "sd-checkpoint",
+                "Checkpoint",
+                "The trained model that draws.",
+                titles(entries),
+                entries[0].name,
+            )
             prompt, negative, words = _prompts(prompts(entries[0]))
             press = buttons("sd")
         with gr.Column(min_width=300, elem_classes=["controls", "settings"]):
             steps, guidance, scheduler = _sampler()
             seed, count = seed_and_count("sd", 16, 4)
-            every = gr.Slider(
-                0, 20, value=3, step=1, label="Preview every", elem_id="sd-preview-every",
-                info="Steps between two previews; 0 shows only the end.",
+            every, _ = numbered(
+                "sd-preview-every",
+                "Preview every",
+                "Steps between two previews; 0 shows only the end.",
+                0, 20, 3,
             )  # fmt: skip
         with gr.Column(min_width=300, elem_classes=["shown"]):
             shown = panel("sd")
@@ -66,7 +84,16 @@ def build(lab: Lab) -> None:
     def requests(*values: Any) -> list[Request]:
         return [ask(StableDiffusionRequest, **dict(zip(names, values, strict=True)))]
 
-    wire(lab, "sd", press, [shown], inputs, requests, also=[prompt.submit, negative.submit])
+    wire(
+        lab,
+        "sd",
+        press,
+        [shown],
+        inputs,
+        requests,
+        also=[prompt.submit, negative.submit],
+        captions=_read,
+    )
 
     def told(checkpoint: Any, *texts: Any) -> str:
         return unknown(lab.catalogue.entry(str(checkpoint)), *map(str, texts))
@@ -78,6 +105,11 @@ def build(lab: Lab) -> None:
     )  # fmt: skip
 
 
+def _read(figures: dict[str, Any]) -> Sequence[str]:
+    """What the judge reads in each picture."""
+    return [escape(text) for text in figures.get("read", ())]
+
+
 def prompts(entry: Entry) -> Sequence[str]:
     """Example prompts for a checkpoint's data set."""
     return EXAMPLES.get(entry.dataset, EXAMPLES[""])
@@ -85,10 +117,9 @@ def prompts(entry: Entry) -> Sequence[str]:
 
 def unknown(entry: Entry, *texts: str) -> str:
     """A sentence on words that the checkpoint never learnt, as HTML; "" if it knows them all."""
-    path = entry.folder / "world.json"
-    if not path.is_file():
+    world = world_of(entry)
+    if world is None:
         return ""
-    world = World.load(path)
     strange = list(dict.fromkeys(w for text in texts for w in world.unknown_words(text[:1000])))
     if not strange:
         return ""
@@ -101,7 +132,7 @@ def unknown(entry: Entry, *texts: str) -> str:
 
 def _prompts(examples: Sequence[str]) -> tuple[gr.Textbox, gr.Textbox, gr.HTML]:
     prompt = gr.Textbox(
-        examples[0], label="Prompt", lines=2, max_lines=4, elem_id="sd-prompt",
+        examples[0], label="Prompt", lines=1, max_lines=4, elem_id="sd-prompt",
         info="What the picture should show. Enter generates.", submit_btn=False,
     )  # fmt: skip
     words = gr.HTML(elem_id="sd-unknown-words", elem_classes=["flush"])
@@ -116,18 +147,24 @@ def _prompts(examples: Sequence[str]) -> tuple[gr.Textbox, gr.Textbox, gr.HTML]:
     return prompt, negative, words
 
 
-def _sampler() -> tuple[gr.Slider, gr.Slider, gr.Dropdown]:
-    steps = gr.Slider(
-        1, 100, value=25, step=1, label="num_inference_steps", elem_id="sd-steps",
-        info="How many denoising steps; more is slower, and better only up to a point.",
+def _sampler() -> tuple[gr.Number, gr.Number, gr.Dropdown]:
+    steps, _ = numbered(
+        "sd-steps",
+        "num_inference_steps",
+        "How many denoising steps; more is slower, and better only up to a point.",
+        1, 100, 25,
     )  # fmt: skip
-    guidance = gr.Slider(
-        0, 20, value=4, step=0.5, label="guidance_scale", elem_id="sd-guidance",
-        info="How hard each step is pushed to the prompt; 1 and less is no guidance.",
+    guidance, _ = numbered(
+        "sd-guidance",
+        "guidance_scale",
+        "How hard each step is pushed to the prompt; 1 and less is no guidance.",
+        0, 20, 4, 0.5,
     )  # fmt: skip
-    scheduler = gr.Dropdown(
+    scheduler = chooser(
+        "sd-scheduler",
+        "Scheduler",
+        "The rule that turns predicted noise into the next, cleaner picture.",
         [(SCHEDULER_NAMES.get(name, name), name) for name in SCHEDULERS],
-        value="dpmpp-2m", label="Scheduler", filterable=False, elem_id="sd-scheduler",
-        info="The rule that turns predicted noise into the next, cleaner picture.",
-    )  # fmt: skip
+        "dpmpp-2m",
+    )
     return steps, guidance, scheduler

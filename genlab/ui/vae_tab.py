@@ -20,9 +20,11 @@ from genlab.ui.panel import (
     buttons,
     heading,
     missing,
+    numbered,
     pair,
     panel,
     seed_and_count,
+    shows_second,
     stoppable,
     wire,
 )
@@ -75,9 +77,11 @@ def _sample(lab: Lab, entries: Sequence[Entry]) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair("vae", entries)
-            temperature = gr.Slider(
-                0, 3, value=1, step=0.05, label="Temperature", elem_id="vae-temperature",
-                info="Multiplies z: 0 is the average picture, above 1 leaves the known region.",
+            temperature, pull = numbered(
+                "vae-temperature",
+                "Temperature",
+                "Multiplies z: 0 is the average picture, above 1 leaves the known region.",
+                0, 3, 1, 0.05,
             )  # fmt: skip
             seed, count = seed_and_count("vae", 64, 16)
             press = buttons("vae")
@@ -93,9 +97,9 @@ def _sample(lab: Lab, entries: Sequence[Entry]) -> None:
             for name in names
         ]
 
-    shows_second(first, beside, panels[1].column)
+    shows_second(beside, panels[1].column)
     inputs = [first, beside, temperature, seed, count]
-    wire(lab, "vae", press, panels, inputs, requests, also=[temperature.release])
+    wire(lab, "vae", press, panels, inputs, requests, also=[pull.release, temperature.submit])
 
 
 def _reconstruct(lab: Lab, entries: Sequence[Entry]) -> None:
@@ -106,7 +110,7 @@ def _reconstruct(lab: Lab, entries: Sequence[Entry]) -> None:
             press = buttons("vae-reconstruct", "Reconstruct ten")
         with gr.Column(scale=3, min_width=300):
             rows = [_sheet("originals"), _sheet("first"), _sheet("second", bool(beside.value))]
-    shows_second(first, beside, rows[2][0])
+    shows_second(beside, rows[2][0])
 
     async def reconstruct(
         request: gr.Request, checkpoint: Any, other: Any
@@ -159,7 +163,7 @@ def _codes(lab: Lab, entries: Sequence[Entry]) -> None:
             press = buttons("vae-codes", "Plot the codes")
         with gr.Column(scale=3, min_width=300), gr.Row(elem_classes=["panels"]):
             plots = [_plot("first"), _plot("second", bool(beside.value))]
-    shows_second(first, beside, plots[1][0])
+    shows_second(beside, plots[1][0])
 
     async def plot(
         request: gr.Request, checkpoint: Any, other: Any
@@ -215,11 +219,3 @@ def _wire_rows(
         **PRIVATE,
     )
     stoppable(lab, slot, press.stop)
-
-
-def shows_second(first: gr.Dropdown, beside: gr.Dropdown, column: gr.Column) -> None:
-    """Show the second column while something is chosen for it."""
-    beside.change(
-        lambda other: gr.Column(visible=bool(other)),
-        beside, column, queue=False, preprocess=False, **PRIVATE,
-    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.conftest import BROKEN
+from tests.conftest import BROKEN, PROJECT
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -24,15 +25,15 @@ def client(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(app_url, verbose=False, download_files=str(tmp_path_factory.mktemp("files")))
 
 
-def read(files: list[Any]) -> list[np.ndarray]:
+def read(files: list[str]) -> list[np.ndarray]:
     """Downloaded pictures as arrays."""
-    return [np.asarray(Image.open(f["path"] if isinstance(f, dict) else f)) for f in files]
+    return [np.asarray(Image.open(path)) for path in files]
 
 
 def test_checkpoints_lists_what_is_usable_and_leaves_out_what_is_broken(client: Client) -> None:
     listed = {entry["name"]: entry for entry in client.predict(api_name="/checkpoints")}
-    real = Path(__file__).resolve().parents[2] / "checkpoints"
-    assert set(listed) == {path.parent.name for path in real.glob("*/README.md")}
+    real = (PROJECT / "checkpoints").glob("*/README.md")
+    assert set(listed) == {path.parent.name for path in real}
     assert BROKEN not in listed
     assert listed["vae-mnist-20d"]["family"] == "vae"
 
@@ -81,6 +82,28 @@ def test_a_snapshot_of_the_training_can_be_asked_for(client: Client) -> None:
 
 def test_stop_answers_how_many_runs_it_ended(client: Client) -> None:
     assert client.predict(api_name="/stop") == 0
+
+
+def test_the_examples_of_the_api_page_run(
+    app_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    monkeypatch.chdir(tmp_path)
+    seen: dict[str, Any] = {}
+    exec(code.replace("http://127.0.0.1:7860", app_url), seen)
+    assert "vae-mnist-20d" in seen["names"]
+    assert Path(seen["files"][0]).is_file()
+    assert seen["ended"] == 0
+
+
+def test_the_api_page_lists_the_arguments_of_every_endpoint(client: Client) -> None:
+    page = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for name, endpoint in endpoints.items():
+        section = page.split(f"## `{name}`")[1].split("\n## ")[0]
+        listed = re.findall(r"^\| `(\w+)` \|", section, re.M)
+        assert listed == [p["parameter_name"] for p in endpoint["parameters"]], name
 
 
 BAD = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, expect
 
-PATIENCE = 240_000  # milliseconds that a busy two-core machine may take for one thing on the page
+PATIENCE = 120_000  # milliseconds that a busy two-core machine may take for one thing on the page
 LOOK = """images => Promise.all(images.map(async image => {
     await image.decode();
     const canvas = document.createElement("canvas");

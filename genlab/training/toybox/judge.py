@@ -21,8 +21,8 @@ from genlab.training.toybox.common import make_composer, prepare_cpu, publish, w
 from genlab.training.toybox.composer import Composer, to_network
 from genlab.world import Scene, World
 
-BATCH = 96
-STEPS = 1200
+BATCH = 64
+STEPS = 900
 LEARNING_RATE = 2e-3
 
 

@@ -1,0 +1,69 @@
+"""Writes the README's table of checkpoints from their model cards, so that it never goes stale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard
+
+PROJECT = Path(__file__).resolve().parent.parent
+BEGIN = "<!-- figures: written by docs/figures.py -->\n"
+END = "<!-- /figures -->\n"
+ORDER = ("vae", "gan", "stable_diffusion", "classifier")
+
+
+def cards(checkpoints: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Name and `genlab` mapping of every checkpoint, by family and name."""
+    found = [
+        (path.parent.name, ModelCard.load(path).data.to_dict().get("genlab") or {})
+        for path in sorted(checkpoints.glob("*/README.md"))
+    ]
+    return sorted(found, key=lambda one: (rank(str(one[1].get("family"))), one[0]))
+
+
+def rank(family: str) -> int:
+    """Where a family stands in the table."""
+    return ORDER.index(family) if family in ORDER else len(ORDER)
+
+
+def measured(metrics: Mapping[str, Any]) -> str:
+    """The figures that matter most of one card, in words."""
+    said = []
+    if "accuracy" in metrics:
+        said.append(f"test accuracy {float(metrics['accuracy']):.2%}")
+    if "fid" in metrics:
+        said.append(f"FID {float(metrics['fid']):.2f} (real data {metrics['fid_floor']:.2f})")
+    if "class_entropy" in metrics:
+        said.append(f"class entropy {float(metrics['class_entropy']):.2f} of 2.30")
+    if "classes_above_2_percent" in metrics:
+        count = metrics["classes_above_2_percent"]
+        said.append(f"{count} class{'es' * (count != 1)} above 2 %")
+    for key, value in metrics.items():
+        if key.startswith("adherence"):
+            words = key.removeprefix("adherence_").replace("_", " ")
+            said.append(f"prompt adherence, {words}: {float(value):.0%}")
+    return ", ".join(said) or "not measured yet"
+
+
+def table(checkpoints: Path) -> str:
+    """The table in Markdown."""
+    lines = ["| checkpoint | what it is | measured |", "|---|---|---|"]
+    for name, card in cards(checkpoints):
+        figures = measured(card.get("metrics") or {})
+        link = f"[`{name}`](checkpoints/{name}/README.md)"
+        lines.append(f"| {link} | {card.get('title', name)} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def written(readme: str, checkpoints: Path) -> str:
+    """The README with the table of today."""
+    before, rest = readme.split(BEGIN)
+    return before + BEGIN + table(checkpoints) + END + rest.split(END)[1]
+
+
+if __name__ == "__main__":
+    page = PROJECT / "README.md"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(written(text, PROJECT / "checkpoints"), encoding="utf-8")
