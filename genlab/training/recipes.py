@@ -129,7 +129,7 @@ RECIPES: dict[str, Recipe] = {
         train_gan,
         "A DCGAN on garments.",
         "Textures and prints that the VAE cannot draw.",
-        {"steps": 3000},
+        {"steps": 3500},
     ),
     "dcgan-mnist-collapsed": Recipe(
         "gan",

@@ -66,7 +66,9 @@ def strip(figures: dict[str, Any]) -> str:
     if "fid" in figures:
         tiles.append(_tile("FID", f"{figures['fid']:.3g}", "lower is better"))
     for what, value in figures.get("as_asked_percent", {}).items():
-        tiles.append(_tile(what.capitalize(), f"{value:.0f} %", "as asked", value / 100))
+        tiles.append(
+            _tile(what.capitalize(), f"{value:.0f} %", "as asked, reads the judge", value / 100)
+        )
     charts = []
     if "class_histogram" in figures:
         shares = figures["class_histogram"]

@@ -181,15 +181,12 @@ def _codes(lab: Lab, entries: Sequence[Entry]) -> None:
     def figures(names: Sequence[str], frame: Frame) -> list[Any]:
         if frame.results is None:
             return [gr.skip()] * 4
+        known = examples(lab.catalogue, lab.catalogue.entry(names[0]).dataset)
+        labels = known.labels[:CODED]
         shown: list[Any] = []
         for name, result in zip(names, frame.results, strict=True):
-            entry = lab.catalogue.entry(name)
-            known = examples(lab.catalogue, entry.dataset)
-            labels = known.labels[: len(result.images)]
-            shown += [
-                heading(entry.title),
-                codes_figure(result.extras["mu"], labels, known.classes),
-            ]
+            figure = codes_figure(result.extras["mu"], labels, known.classes)
+            shown += [heading(lab.catalogue.entry(name).title), figure]
         return shown + [gr.skip()] * (4 - len(shown))
 
     _wire_rows(lab, "vae-codes", press, [first, beside], plots, plot)

@@ -9,14 +9,14 @@ from typing import Literal, get_args
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from genlab.training.recipes import hardware
-from genlab.training.run import TrainingRun
 from genlab.training.toybox import autoencoder, clip, judge, unet
 from genlab.training.toybox.card import write_toybox_card
 from genlab.training.toybox.common import CHECKPOINT, MAX_SHARD, publish, time_spent
 from genlab.training.toybox.tokenizer import build_tokenizer
 from genlab.world import World
 
-Stage = Literal["autoencoder", "clip", "unet", "judge"]
+Stage = Literal["autoencoder", "clip", "unet", "decoder", "judge"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 RUNS = Path("runs") / "stable-diffusion-toybox"
 
@@ -29,7 +29,7 @@ def train(
     runs: Path = RUNS,
     unet_steps: int = unet.STEPS,
 ) -> None:
-    """Run the stages in order: autoencoder, CLIP, UNet, judge; a finished stage costs nothing.
+    """Run the stages in order: autoencoder, CLIP, UNet, decoder, judge; finished ones cost nothing.
 
     Args:
         data: torchvision root with MNIST and Fashion-MNIST.
@@ -42,8 +42,8 @@ def train(
     Raises:
         ValueError: there is no such stage.
     """
-    if stage is not None and stage not in get_args(Stage):
-        raise ValueError(f"There is no stage '{stage}'; there are {', '.join(get_args(Stage))}.")
+    if stage is not None and stage not in STAGES:
+        raise ValueError(f"There is no stage '{stage}'; there are {', '.join(STAGES)}.")
     out = Path(out)
     world_file = out / "world.json"
     if not world_file.exists():
@@ -61,7 +61,7 @@ def train(
     if stage == "clip":
         return
 
-    def save(network: UNet2DConditionModel, run: TrainingRun) -> None:
+    def write(network: UNet2DConditionModel) -> None:
         pipeline = StableDiffusionPipeline(
             vae=vae,
             text_encoder=text_encoder,
@@ -78,12 +78,15 @@ def train(
             ),
             out,
         )
-        run.save()
-        stages = {name: time_spent(runs / name) for name in ("autoencoder", "clip", "unet")}
+        stages = {name: spent for name in STAGES if (spent := time_spent(runs / name))}
         write_toybox_card(out, stages, hardware(device), unet.CAPTION_DROPOUT)
 
-    unet.train_unet(
-        world, data, device, runs / "unet", vae, text_encoder, tokenizer, save, unet_steps
+    network = unet.train_unet(
+        world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps
     )
+    if stage == "unet":
+        return
+    autoencoder.train_decoder(world, data, device, runs / "decoder", vae)
+    write(network)
     if stage is None:
         judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))

@@ -20,6 +20,9 @@ LEARNING_RATE = 1.5e-3
 KL_WEIGHT = 3e-3
 OBJECT_WEIGHT = 3.0
 TWO_OBJECTS = 0.2
+DECODER_STEPS = 1500
+DECODER_LEARNING_RATE = 7e-4
+LATENT_NOISE = 0.1
 
 
 def build_autoencoder() -> AutoencoderKL:
@@ -122,6 +125,59 @@ def standardise(network: AutoencoderKL, composer: Composer, world: World) -> Non
     before.bias[:channels] = (before.bias[:channels] - mean) / std
     before.bias[channels:] -= 2 * std.log()  # the other half of the outputs are log-variances
     network.register_to_config(scaling_factor=1.0)
+
+
+def train_decoder(
+    world: World,
+    data: Path | None,
+    device: str,
+    folder: Path,
+    network: AutoencoderKL,
+    steps: int = DECODER_STEPS,
+) -> None:
+    """Go on training only the decoder, in place, so that the UNet's latents stay what they are.
+
+    The latents get a little noise: a UNet's latents are never exactly an encoder's.
+
+    Args:
+        world: what the pictures show.
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device.
+        folder: where the run is kept and resumed from.
+        network: the trained autoencoder, latents standardised.
+        steps: minibatches of `BATCH` pictures in all.
+    """
+    prepare_cpu()
+    torch.manual_seed(4)
+    composer = make_composer(world, data, train=True, device=device)
+    network.to(device).requires_grad_(False)
+    network.decoder.requires_grad_(True)
+    optimizer = torch.optim.AdamW(network.decoder.parameters(), lr=DECODER_LEARNING_RATE)
+    schedule = warmup_cosine(optimizer, steps)
+    decoder = {"decoder": network.decoder}
+    run = TrainingRun(folder, steps, decoder, {"adamw": optimizer}, {"lr": schedule})
+    for step in run.steps():
+        # 1. data to device: other pictures than the autoencoder saw, and their noisy latents
+        rng = random.Random(10**6 + step)
+        scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
+        images = to_network(composer.compose(scenes, rng))  # (B, 3, 64, 64)
+        with torch.no_grad():
+            latents = network.encode(images).latent_dist.mean  # (B, 4, 8, 8)
+            latents += LATENT_NOISE * torch.randn_like(latents)
+        # 2. forget the last gradients
+        optimizer.zero_grad(set_to_none=True)
+        # 3. forward
+        restored = network.decode(latents).sample
+        # 4. loss
+        loss = reconstruction_loss(restored, images)
+        # 5. backward
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.decoder.parameters(), 1.0)
+        # 6. step
+        optimizer.step()
+        schedule.step()
+        run.log(reconstruction=loss)
+    run.write_loss_curve(folder / "loss.png")
 
 
 @torch.no_grad()

@@ -69,7 +69,10 @@ def publish(save: Callable[[Path], None], folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def time_spent(folder: Path) -> tuple[int, float]:
-    """Steps and seconds that the run in `folder` has taken so far, resumes summed."""
-    state = torch.load(folder / "state.pt", weights_only=True, map_location="cpu")
+def time_spent(folder: Path) -> tuple[int, float] | None:
+    """Steps and seconds that the run in `folder` has taken so far; None before its first saving."""
+    file = folder / "state.pt"
+    if not file.exists():
+        return None
+    state = torch.load(file, weights_only=True, map_location="cpu")
     return state["step"], state["seconds"]

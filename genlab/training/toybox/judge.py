@@ -80,6 +80,7 @@ def train_judge(
     judge.eval()
     publish(lambda draft: judge.save_pretrained(draft), out)
     metrics = judge_accuracy(judge, make_composer(world, data, train=False, device=device), world)
+    metrics = {name: round(share, 4) for name, share in metrics.items()}
     write_judge_card(out, run.step, run.seconds, hardware(device), metrics)
     return judge
 

@@ -110,7 +110,7 @@ def train_unet(
     vae: AutoencoderKL,
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
-    on_publish: Callable[[UNet2DConditionModel, TrainingRun], None],
+    on_publish: Callable[[UNet2DConditionModel], None],
     steps: int = STEPS,
 ) -> UNet2DConditionModel:
     """Train (or go on training) and return the moving average of the weights.
@@ -145,7 +145,7 @@ def train_unet(
     published = float("-inf")
     for step in run.steps():
         if time.monotonic() - published > PUBLISH_EVERY:
-            on_publish(ema.module, run)
+            on_publish(ema.module)
             published = time.monotonic()
         # 1. data to device: latents, captions (some empty, for classifier-free guidance), noise
         rng = random.Random(step)
@@ -177,5 +177,5 @@ def train_unet(
         ema.update_parameters(unet)
         run.log(loss=loss, error=error.mean())
     run.write_loss_curve(folder / "loss.png")
-    on_publish(ema.module, run)
+    on_publish(ema.module)
     return ema.module.eval()
