@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 PROJECT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures: written by docs/figures.py -->\n"
 END = "<!-- /figures -->\n"
-ORDER = ("vae", "gan", "stable_diffusion", "classifier")
+ORDER = ("vae", "gan", "stable_diffusion", "classifier", "judge")
 
 
 def cards(checkpoints: Path) -> list[tuple[str, Mapping[str, Any]]]:
@@ -40,10 +40,18 @@ def measured(metrics: Mapping[str, Any]) -> str:
     if "classes_above_2_percent" in metrics:
         count = metrics["classes_above_2_percent"]
         said.append(f"{count} class{'es' * (count != 1)} above 2 %")
-    for key, value in metrics.items():
-        if key.startswith("adherence"):
-            words = key.removeprefix("adherence_").replace("_", " ")
-            said.append(f"prompt adherence, {words}: {float(value):.0%}")
+    for prefix, what in (
+        ("adherence_", "as asked"),
+        ("held_out_", "pairs never trained on"),
+        ("", "read right"),
+    ):
+        shares = [
+            f"{word} {float(metrics[prefix + word]):.0%}"
+            for word in ("noun", "colour", "background", "all")
+            if prefix + word in metrics
+        ]
+        if shares:
+            said.append(f"{what}: {', '.join(shares)}")
     return ", ".join(said) or "not measured yet"
 
 

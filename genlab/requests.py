@@ -138,6 +138,8 @@ def explain(kind: type[BaseModel], error: ErrorDetails) -> str:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "empty"
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} with shape {value.shape}"
     text = repr(value)

@@ -28,7 +28,7 @@ SEED = "but must be a whole number from 0 to 4294967295."
         ({"num_inference_steps": float("nan")}, f"num_inference_steps is nan, {STEPS}"),
         ({"num_inference_steps": "many"}, f"num_inference_steps is 'many', {STEPS}"),
         ({"num_inference_steps": 2.5}, f"num_inference_steps is 2.5, {STEPS}"),
-        ({"num_inference_steps": None}, f"num_inference_steps is None, {STEPS}"),
+        ({"num_inference_steps": None}, f"num_inference_steps is empty, {STEPS}"),
         ({"guidance_scale": float("nan")}, f"guidance_scale is nan, {SCALE}"),
         ({"guidance_scale": float("inf")}, f"guidance_scale is inf, {SCALE}"),
         ({"guidance_scale": -1}, f"guidance_scale is -1, {SCALE}"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from genlab.requests import Request, SampleRequest
 
@@ -116,7 +117,9 @@ def noise_rows(owned: Sequence[torch.Generator], shape: Sequence[int]) -> torch.
 def load_hub_module(network: type[torch.nn.Module], folder: Path) -> torch.nn.Module:
     """A network saved in the hub layout; raises BrokenCheckpoint if file and config disagree."""
     check_hub_folder(network, folder)
-    return network.from_pretrained(folder).eval()  # type: ignore[attr-defined]
+    module = network(**read_json(folder / "config.json"))
+    module.load_state_dict(load_file(folder / "model.safetensors"))
+    return module.eval()
 
 
 def check_hub_folder(network: type[torch.nn.Module], folder: Path) -> None:

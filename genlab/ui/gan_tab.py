@@ -79,7 +79,7 @@ def build(lab: Lab) -> None:
     inputs = [first, beside, timeline, seed, count]
     wire(
         lab, "gan", press, panels, inputs, requests,
-        also=[timeline.release], captions=_captions,
+        also=[timeline.input], captions=_captions,
     )  # fmt: skip
 
 

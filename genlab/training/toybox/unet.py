@@ -20,7 +20,7 @@ from genlab.training.toybox.composer import to_network
 from genlab.world import Scene, World
 
 BATCH = 32
-STEPS = 7_200
+STEPS = 8_600
 LEARNING_RATE = 1e-3
 EMA_DECAY = 0.999
 CAPTION_DROPOUT = 0.12
