@@ -212,7 +212,9 @@ class StableDiffusionFamily(Family):
         notes = []
         for name in ("prompt", "negative_prompt"):
             limit = self.tokenizer.model_max_length - 2  # start and end take two places
-            ids = self.tokenizer(getattr(request, name), add_special_tokens=False).input_ids
+            ids = self.tokenizer(
+                getattr(request, name), add_special_tokens=False, verbose=False
+            ).input_ids
             if len(ids) > limit:
                 left_out = self.tokenizer.decode(ids[limit:])
                 notes.append(
