@@ -36,7 +36,9 @@ def test_the_judge_names_what_its_network_finds_most_probable(root: Path):
         pass
     with torch.no_grad():
         verdict = ToyboxJudge.from_pretrained(root / "judge").eval()(to_tensor(pictures))
-    assert job.result().extras["nouns"] == [NOUNS[k] for k in verdict.nouns.argmax(dim=1)]
+    extras = job.result().extras
+    assert extras["confidence"] == pytest.approx(verdict.nouns.softmax(dim=1).amax(dim=1).numpy())
+    assert extras["nouns"] == [NOUNS[k] for k in verdict.nouns.argmax(dim=1)]
 
 
 def test_pictures_of_another_size_are_refused(root: Path):

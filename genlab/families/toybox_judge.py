@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class ToyboxJudgeFamily(OneStepFamily):
     """Serves `ClassifyRequest` for pictures of one object, uint8 (N, 64, 64, 3).
 
-    Extras: `nouns`, `colours` and `backgrounds`, each the N most probable names.
+    Extras: `nouns`, `colours` and `backgrounds`, each the N most probable names, and `confidence`,
+    the probability of each picture's noun, float32 (N,).
     """
 
     name = "judge"
@@ -63,21 +64,25 @@ class ToyboxJudgeFamily(OneStepFamily):
 
     def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
         rows = self.runtime.call(self._choices, torch.cat([job.state for job in jobs]))
-        return split_rows(rows, jobs)  # each (N, 3): noun, colour, background
+        return split_rows(rows, jobs)  # each (N, 4): noun, colour, background, confidence
 
     def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
         names = (self.network.nouns, self.network.colours, self.network.backgrounds)
         outcomes = []
         for job in jobs:
-            columns = job.state.T.tolist()
-            said = [[known[k] for k in ks] for known, ks in zip(names, columns, strict=True)]
-            extras = dict(zip(Verdict._fields, said, strict=True))
+            *choices, confidence = job.state.T.cpu()
+            said = [[known[int(k)] for k in ks] for known, ks in zip(names, choices, strict=True)]
+            extras: dict[str, Any] = dict(zip(Verdict._fields, said, strict=True))
+            extras["confidence"] = confidence.numpy()
             outcomes.append(Outcome(_request(job).images, extras))
         return outcomes
 
     def _choices(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The most probable noun, colour and background of each picture, (B, 3)."""
-        return torch.stack([logits.argmax(dim=1) for logits in self.network(pictures)], dim=1)
+        """Most probable noun, colour and background, and the noun's probability, (B, 4)."""
+        verdict = self.network(pictures)
+        choices = [logits.argmax(dim=1).float() for logits in verdict]
+        confidence = verdict.nouns.softmax(dim=1).amax(dim=1)
+        return torch.stack([*choices, confidence], dim=1)
 
 
 def _request(job: Job) -> ClassifyRequest:

@@ -47,6 +47,7 @@ def measure(
         figures["mean_confidence"] = round(confidence(opinion["probs"]), 4)
     if scene is not None and "nouns" in opinion:
         figures |= obedience(scene, opinion)
+        figures["mean_confidence"] = round(float(np.mean(opinion["confidence"])), 4)
     if "scores" in result.extras:
         figures["discriminator"] = [round(float(s), 4) for s in result.extras["scores"].ravel()]
     if "fid" in entry.metrics:
