@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,19 +84,17 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     settings = {"latent_dim": 2, "beta": 1.0, **TINY[train_vae]}
     train_vae(*bars, tmp_path / "whole", tmp_path / "w1", **settings)
 
-    made = TrainingRun.steps
+    log = TrainingRun.log
 
-    def interrupted(self: TrainingRun) -> Any:
-        for step in made(self):
-            if step == 4:
-                self.save()
-                raise KeyboardInterrupt
-            yield step
+    def interrupted(self: TrainingRun, **values: Any) -> None:
+        log(self, **values)
+        if self.step == 4:
+            signal.raise_signal(signal.SIGINT)  # Ctrl+C in the middle of a step
 
-    monkeypatch.setattr(TrainingRun, "steps", interrupted)
+    monkeypatch.setattr(TrainingRun, "log", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
-    monkeypatch.setattr(TrainingRun, "steps", made)
+    monkeypatch.setattr(TrainingRun, "log", log)
     torch.manual_seed(99)
     run = train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -68,18 +71,27 @@ class TrainingRun:
         return self.folder / "state.pt"
 
     def steps(self) -> Iterator[int]:
-        """Yield the steps left, saving the state every `save_every` seconds and at the end."""
+        """Yield the steps left, saving the state every `save_every` seconds and at the end.
+
+        Ctrl+C waits for the end of the step, saves, and only then raises KeyboardInterrupt.
+        """
         started = saved = time.monotonic()
         before = self.seconds
-        with tqdm(
-            total=self.total_steps, initial=self.step, desc=self.folder.name, mininterval=5.0
-        ) as self._bar:
+        with (
+            _interrupts() as asked_to_stop,
+            tqdm(
+                total=self.total_steps, initial=self.step, desc=self.folder.name, mininterval=5.0
+            ) as self._bar,
+        ):
             while self.step < self.total_steps:
                 yield self.step
                 self.step += 1
                 self._bar.update()
                 now = time.monotonic()
                 self.seconds = before + now - started
+                if asked_to_stop:
+                    self.save()
+                    raise KeyboardInterrupt
                 if now - saved >= self._save_every:
                     self.save()
                     saved = time.monotonic()
@@ -169,3 +181,17 @@ def smoothed(values: list[float], weight: float = 0.9) -> list[float]:
         mean = weight * mean + (1 - weight) * value
         result.append(mean / (1 - weight**count))
     return result
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The signals that came instead of KeyboardInterrupt, which would break a step in two."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
