@@ -48,11 +48,20 @@ class SampleRequest(Request):
     def rows(self) -> int:
         return self.count
 
+    @property
+    def as_trained(self) -> bool:
+        """Whether this draws from the finished model as `evaluate` measured it."""
+        return True
+
 
 class VAERequest(SampleRequest):
     """Decode ``temperature * z`` with z ~ N(0, I)."""
 
     temperature: float = Field(1.0, ge=0, le=3, allow_inf_nan=False)
+
+    @property
+    def as_trained(self) -> bool:
+        return self.temperature == 1
 
 
 class GANRequest(SampleRequest):
@@ -63,6 +72,10 @@ class GANRequest(SampleRequest):
     @property
     def batch_key(self) -> tuple[str, ...]:
         return (*super().batch_key, str(self.snapshot))
+
+    @property
+    def as_trained(self) -> bool:
+        return self.snapshot is None
 
 
 class StableDiffusionRequest(SampleRequest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from genlab.engine import Engine, Result, Runtime
 from genlab.networks.classifier import Classifier
 from genlab.networks.gan import DCGAN
 from genlab.networks.vae import ConvVAE
-from genlab.requests import GANRequest, Request, StableDiffusionRequest, VAERequest, ask
+from genlab.requests import (
+    GANRequest,
+    ReconstructRequest,
+    Request,
+    StableDiffusionRequest,
+    VAERequest,
+    ask,
+)
 from genlab.settings import Settings
 from genlab.training.card import write_card
 from genlab.training.gan import write_snapshot
@@ -198,14 +206,26 @@ def test_leaving_in_the_middle_frees_the_engine(lab: Lab) -> None:
 
 def test_figures_without_a_judge_are_only_what_the_card_says(lab: Lab) -> None:
     result = Result(np.zeros((2, 16, 16, 3), np.uint8))
-    assert measure(lab.catalogue.entry("sd"), None, result, {}) == {}
+    request = ask(StableDiffusionRequest, checkpoint="sd")
+    assert measure(lab.catalogue.entry("sd"), request, None, result, {}) == {}
     assert strip({}) == ""
 
 
+def test_the_cards_fid_stands_only_under_what_it_was_measured_on(lab: Lab) -> None:
+    entry = replace(lab.catalogue.entry("vae"), card={"metrics": {"fid": 4.5}})
+    result = Result(np.zeros((2, 28, 28), np.uint8))
+    plain = ask(VAERequest, checkpoint="vae")
+    hot = ask(VAERequest, checkpoint="vae", temperature=2)
+    again = ask(ReconstructRequest, checkpoint="vae", images=result.images)
+    assert measure(entry, plain, None, result, {}) == {"fid": 4.5}
+    assert measure(entry, hot, None, result, {}) == measure(entry, again, None, result, {}) == {}
+
+
 def test_the_strip_shows_the_discriminators_opinion(lab: Lab) -> None:
-    result = frames(lab, ask(GANRequest, checkpoint="gan", count=3), judge=False)[-2].results
+    request = ask(GANRequest, checkpoint="gan", count=3)
+    result = frames(lab, request, judge=False)[-2].results
     assert result is not None
-    figures = measure(lab.catalogue.entry("gan"), None, result[0], {})
+    figures = measure(lab.catalogue.entry("gan"), request, None, result[0], {})
     assert len(figures["discriminator"]) == 3
     assert "discriminator" in strip(figures)
 

@@ -11,6 +11,7 @@ import numpy as np
 from genlab.catalogue import Entry
 from genlab.engine import Result
 from genlab.metrics import class_histogram, classes_above, confidence, sharpness
+from genlab.requests import Request, SampleRequest
 from genlab.ui.obedience import obedience
 from genlab.world import Scene
 
@@ -19,6 +20,7 @@ SHORT = 4  # letters of a class name that fit under a bar
 
 def measure(
     entry: Entry,
+    request: Request,
     judge: Entry | None,
     result: Result,
     opinion: Mapping[str, Any],
@@ -28,6 +30,7 @@ def measure(
 
     Args:
         entry: the checkpoint that drew the pictures.
+        request: what was asked of it; the card's FID is shown only for what it was measured on.
         judge: who judged them, if anybody could.
         result: the pictures, and the family's extras.
         opinion: the judge's extras: ``probs`` (N, K), or what it read in each picture.
@@ -50,7 +53,7 @@ def measure(
         figures["mean_confidence"] = round(float(np.mean(opinion["confidence"])), 4)
     if "scores" in result.extras:
         figures["discriminator"] = [round(float(s), 4) for s in result.extras["scores"].ravel()]
-    if "fid" in entry.metrics:
+    if "fid" in entry.metrics and isinstance(request, SampleRequest) and request.as_trained:
         figures["fid"] = float(entry.metrics["fid"])
     return figures
 

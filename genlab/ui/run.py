@@ -110,8 +110,10 @@ async def judged(
     ]
     opinions = iter(await finished(run, asked))
     return tuple(
-        measure(entry, judge, result, next(opinions).extras if judge else {}, scene)
-        for entry, judge, result, scene in zip(entries, judges, results, scenes, strict=True)
+        measure(entry, request, judge, result, next(opinions).extras if judge else {}, scene)
+        for entry, request, judge, result, scene in zip(
+            entries, requests, judges, results, scenes, strict=True
+        )
     )
 
 
