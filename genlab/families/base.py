@@ -98,7 +98,28 @@ class Family(ABC):
 
 
 class OneStepFamily(Family):
-    """A family whose network runs once: a job's state is its input rows, then its output rows."""
+    """A family whose one network, saved in the hub layout, runs once.
+
+    A job's state is its input rows, then its output rows.
+    """
+
+    network_class: ClassVar[type[torch.nn.Module]]
+
+    def __init__(self, network: Any, runtime: Runtime, card: dict[str, Any]) -> None:
+        super().__init__(runtime, card)
+        self.network = network.to(runtime.device)
+
+    @classmethod
+    def check(cls, folder: Path) -> None:
+        check_hub_folder(cls.network_class, folder)
+
+    @classmethod
+    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
+        return cls(load_hub_module(cls.network_class, folder), runtime, card)
+
+    @property
+    def nbytes(self) -> int:
+        return parameter_bytes(self.network)
 
     def advance(self, job: Job, prediction: Any) -> None:
         job.state = prediction

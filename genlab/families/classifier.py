@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from genlab.families.base import (
     OneStepFamily,
     Outcome,
-    check_hub_folder,
-    load_hub_module,
-    parameter_bytes,
     split_rows,
 )
 from genlab.families.vae import check_grey
@@ -22,7 +19,7 @@ from genlab.networks.classifier import Classifier
 from genlab.requests import ClassifyRequest, Request
 
 if TYPE_CHECKING:
-    from genlab.engine import Job, Runtime
+    from genlab.engine import Job
 
 
 class ClassifierFamily(OneStepFamily):
@@ -30,28 +27,11 @@ class ClassifierFamily(OneStepFamily):
 
     name = "classifier"
     requests = (ClassifyRequest,)
-
-    def __init__(self, network: Classifier, runtime: Runtime, card: dict[str, Any]) -> None:
-        super().__init__(runtime, card)
-        self.network = network.to(runtime.device)
-
-    @classmethod
-    def check(cls, folder: Path) -> None:
-        check_hub_folder(Classifier, folder)
+    network_class = Classifier
 
     @classmethod
     def check_request(cls, request: Request, folder: Path) -> None:
         check_grey(request)
-
-    @classmethod
-    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        network = load_hub_module(Classifier, folder)
-        assert isinstance(network, Classifier)
-        return cls(network, runtime, card)
-
-    @property
-    def nbytes(self) -> int:
-        return parameter_bytes(self.network)
 
     def start(self, jobs: Sequence[Job]) -> list[Any]:
         states = []

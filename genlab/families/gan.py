@@ -13,7 +13,6 @@ from genlab.families.base import (
     BrokenCheckpoint,
     OneStepFamily,
     Outcome,
-    check_hub_folder,
     check_weights,
     generators,
     load_hub_module,
@@ -39,17 +38,18 @@ class GANFamily(OneStepFamily):
 
     name = "gan"
     requests = (GANRequest,)
+    network_class = DCGAN
 
     def __init__(
         self, network: DCGAN, folder: Path, runtime: Runtime, card: dict[str, Any]
     ) -> None:
-        super().__init__(runtime, card)
+        super().__init__(network, runtime, card)
         self._folder = folder
-        self._networks: dict[int | None, DCGAN] = {None: network.to(runtime.device)}
+        self._networks: dict[int | None, DCGAN] = {None: self.network}
 
     @classmethod
     def check(cls, folder: Path) -> None:
-        check_hub_folder(DCGAN, folder)
+        super().check(folder)
         with torch.device("meta"):
             wanted = DCGAN(**read_json(folder / "config.json")).state_dict()
         shapes = {name: list(value.shape) for name, value in wanted.items()}

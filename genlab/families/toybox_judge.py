@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from genlab.families.base import (
     OneStepFamily,
     Outcome,
-    check_hub_folder,
-    load_hub_module,
-    parameter_bytes,
     split_rows,
 )
 from genlab.images import to_tensor
@@ -21,7 +18,7 @@ from genlab.networks.toybox_judge import ToyboxJudge, Verdict
 from genlab.requests import ClassifyRequest, Request, UserError
 
 if TYPE_CHECKING:
-    from genlab.engine import Job, Runtime
+    from genlab.engine import Job
 
 
 class ToyboxJudgeFamily(OneStepFamily):
@@ -33,14 +30,7 @@ class ToyboxJudgeFamily(OneStepFamily):
 
     name = "judge"
     requests = (ClassifyRequest,)
-
-    def __init__(self, network: ToyboxJudge, runtime: Runtime, card: dict[str, Any]) -> None:
-        super().__init__(runtime, card)
-        self.network = network.to(runtime.device)
-
-    @classmethod
-    def check(cls, folder: Path) -> None:
-        check_hub_folder(ToyboxJudge, folder)
+    network_class = ToyboxJudge
 
     @classmethod
     def check_request(cls, request: Request, folder: Path) -> None:
@@ -48,16 +38,6 @@ class ToyboxJudgeFamily(OneStepFamily):
         if request.images.shape[1:] != (64, 64, 3):
             shape = " x ".join(str(size) for size in request.images.shape[1:])
             raise UserError(f"{request.checkpoint} takes 64 x 64 x 3 pictures, not {shape}.")
-
-    @classmethod
-    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        network = load_hub_module(ToyboxJudge, folder)
-        assert isinstance(network, ToyboxJudge)
-        return cls(network, runtime, card)
-
-    @property
-    def nbytes(self) -> int:
-        return parameter_bytes(self.network)
 
     def start(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
         return [to_tensor(_request(job).images) for job in jobs]  # (N, 3, 64, 64)

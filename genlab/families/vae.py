@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from genlab.families.base import (
     OneStepFamily,
     Outcome,
-    check_hub_folder,
     generators,
-    load_hub_module,
     noise_rows,
-    parameter_bytes,
     split_rows,
 )
 from genlab.images import to_tensor, to_uint8
@@ -23,7 +20,7 @@ from genlab.networks.vae import ConvVAE
 from genlab.requests import ReconstructRequest, Request, UserError, VAERequest
 
 if TYPE_CHECKING:
-    from genlab.engine import Job, Runtime
+    from genlab.engine import Job
 
 
 class VAEFamily(OneStepFamily):
@@ -34,28 +31,11 @@ class VAEFamily(OneStepFamily):
 
     name = "vae"
     requests = (VAERequest, ReconstructRequest)
-
-    def __init__(self, network: ConvVAE, runtime: Runtime, card: dict[str, Any]) -> None:
-        super().__init__(runtime, card)
-        self.network = network.to(runtime.device)
-
-    @classmethod
-    def check(cls, folder: Path) -> None:
-        check_hub_folder(ConvVAE, folder)
+    network_class = ConvVAE
 
     @classmethod
     def check_request(cls, request: Request, folder: Path) -> None:
         check_grey(request)
-
-    @classmethod
-    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        network = load_hub_module(ConvVAE, folder)
-        assert isinstance(network, ConvVAE)
-        return cls(network, runtime, card)
-
-    @property
-    def nbytes(self) -> int:
-        return parameter_bytes(self.network)
 
     def start(self, jobs: Sequence[Job]) -> list[Any]:
         states = []
