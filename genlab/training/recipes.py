@@ -13,6 +13,8 @@ from genlab.training.card import write_card
 from genlab.training.classifier import train_classifier, write_examples
 from genlab.training.data import CLASSES, DatasetName, load_images
 from genlab.training.gan import train_gan
+from genlab.training.noisy_classifier import train_noisy_classifier
+from genlab.training.pixel_diffusion import train_pixel_diffusion
 from genlab.training.run import TrainingRun
 from genlab.training.vae import train_vae
 
@@ -28,6 +30,7 @@ class Recipe:
     about: str
     in_class: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)  # more for the card's `genlab` mapping
 
 
 TOYBOX = "stable-diffusion-toybox"
@@ -43,6 +46,15 @@ _NO_KL_IN_CLASS = (
     "Same network, same data, same seed; only the KL weight is 0. Reconstructions are as good or "
     "better, but nothing ties the codes to N(0, I): samples of the prior land where the decoder "
     "has never been."
+)
+
+_DDPM_IN_CLASS = (
+    "One network gives the unconditional and the conditional prediction, so every kind of guidance "
+    "can be put side by side from the same noise; and few steps beside many."
+)
+_NOISY_IN_CLASS = (
+    "Classifier guidance follows the gradient of its log-probability. At high t it sees noise and "
+    "can only guess, at low t it is sure: that is why guidance is weak early and strong late."
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -150,6 +162,44 @@ RECIPES: dict[str, Recipe] = {
             "decay_from": 1.0,
         },
     ),
+    "ddpm-mnist": Recipe(
+        "pixel_diffusion",
+        "Pixel diffusion, MNIST",
+        "mnist",
+        train_pixel_diffusion,
+        "A denoising diffusion model of digits, in pixel space, told the class or not.",
+        _DDPM_IN_CLASS,
+        {"steps": 10_000},
+        {"classifier": "mnist-noisy-classifier"},
+    ),
+    "ddpm-fashion": Recipe(
+        "pixel_diffusion",
+        "Pixel diffusion, Fashion-MNIST",
+        "fashion",
+        train_pixel_diffusion,
+        "A denoising diffusion model of garments, in pixel space, told the class or not.",
+        _DDPM_IN_CLASS,
+        {"steps": 5_000},
+        {"classifier": "fashion-noisy-classifier"},
+    ),
+    "mnist-noisy-classifier": Recipe(
+        "noisy_classifier",
+        "Classifier of noised digits",
+        "mnist",
+        train_noisy_classifier,
+        "A convolutional classifier that is told t and reads digits through the noise of that t.",
+        _NOISY_IN_CLASS,
+        {"steps": 4_000},
+    ),
+    "fashion-noisy-classifier": Recipe(
+        "noisy_classifier",
+        "Classifier of noised garments",
+        "fashion",
+        train_noisy_classifier,
+        "A convolutional classifier that is told t and reads garments through the noise of that t.",
+        _NOISY_IN_CLASS,
+        {"steps": 3_000},
+    ),
 }
 
 
@@ -187,7 +237,7 @@ def train(
     images, labels = load_images(recipe.dataset, train=True, root=root)
     folder = checkpoints / name
     run = recipe.train(images, labels, folder, runs / name, device, **recipe.hyperparameters)
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = dict(recipe.card)
     if recipe.family == "classifier":
         extra["classes"] = list(CLASSES[recipe.dataset])
         write_examples(*load_images(recipe.dataset, train=False, root=root), folder)

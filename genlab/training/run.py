@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from genlab.requests import UserError
@@ -172,6 +174,18 @@ class TrainingRun:
         torch.set_rng_state(state["rng"])
         if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+
+def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: int = 100) -> LambdaLR:
+    """The learning rate climbs for `warmup` steps and falls along a cosine to 2 % of its top."""
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        share = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
+
+    return LambdaLR(optimizer, factor)
 
 
 def smoothed(values: list[float], weight: float = 0.9) -> list[float]:

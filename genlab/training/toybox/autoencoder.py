@@ -9,8 +9,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from genlab.training.run import TrainingRun
-from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cosine
+from genlab.training.run import TrainingRun, warmup_cosine
+from genlab.training.toybox.common import make_composer, prepare_cpu
 from genlab.training.toybox.composer import Composer, to_network
 from genlab.world import World
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from genlab.training.run import TrainingRun
-from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cosine
+from genlab.training.run import TrainingRun, warmup_cosine
+from genlab.training.toybox.common import make_composer, prepare_cpu
 from genlab.training.toybox.composer import to_network
 from genlab.world import Scene, World
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from genlab.training.data import load_images
 from genlab.training.toybox.composer import Composer, Glyphs
@@ -30,18 +27,6 @@ def make_composer(
         "fashion": Glyphs(*load_images("fashion", train, data)),
     }
     return Composer(world, glyphs, device)
-
-
-def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: int = 100) -> LambdaLR:
-    """The learning rate climbs for `warmup` steps and falls along a cosine to 2 % of its top."""
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        share = min(1.0, (step - warmup) / max(1, total_steps - warmup))
-        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
-
-    return LambdaLR(optimizer, factor)
 
 
 def prepare_cpu() -> None:

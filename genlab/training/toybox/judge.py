@@ -15,9 +15,9 @@ from torch import Tensor
 
 from genlab.networks.toybox_judge import ToyboxJudge
 from genlab.training.recipes import hardware
-from genlab.training.run import TrainingRun
+from genlab.training.run import TrainingRun, warmup_cosine
 from genlab.training.toybox.card import write_judge_card
-from genlab.training.toybox.common import make_composer, prepare_cpu, publish, warmup_cosine
+from genlab.training.toybox.common import make_composer, prepare_cpu, publish
 from genlab.training.toybox.composer import Composer, to_network
 from genlab.world import Scene, World
 

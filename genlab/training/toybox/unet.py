@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from genlab.training.run import TrainingRun
+from genlab.training.run import TrainingRun, warmup_cosine
 from genlab.training.toybox.clip import WIDTH, tokenize
-from genlab.training.toybox.common import make_composer, prepare_cpu, warmup_cosine
+from genlab.training.toybox.common import make_composer, prepare_cpu
 from genlab.training.toybox.composer import to_network
 from genlab.world import Scene, World
 
