@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import numpy as np
 from annotated_types import Ge, Le, MaxLen
@@ -14,6 +14,15 @@ MAX_SEED = 2**32 - 1
 
 SchedulerName = Literal["ddim", "euler", "euler-ancestral", "dpmpp-2m", "pndm", "ddpm"]
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
+PixelSchedulerName = Literal["ddim", "ddpm", "dpmpp-2m", "euler"]
+PIXEL_SCHEDULERS: tuple[str, ...] = get_args(PixelSchedulerName)
+GuidanceName = Literal["none", "classifier-free", "classifier"]
+GUIDANCES: tuple[str, ...] = get_args(GuidanceName)
+FILM_FRAMES = 50
+"""Most steps that a film keeps; a longer run's are evenly spaced."""
+
+
+PICTURES = "from 1 to 10000 pictures, uint8 (N, H, W) or (N, H, W, 3)"
 
 
 class UserError(Exception):
@@ -88,6 +97,7 @@ class StableDiffusionRequest(SampleRequest):
     scheduler: SchedulerName = "dpmpp-2m"
     count: int = Field(4, ge=1, le=16)
     preview_every: int = Field(0, ge=0, le=100, description="0: no previews")
+    film: bool = Field(False, description="keep what was predicted at each step, of picture 0")
 
     @property
     def guided(self) -> bool:
@@ -99,16 +109,59 @@ class StableDiffusionRequest(SampleRequest):
         return 2 * self.count if self.guided else self.count
 
 
+class PixelDiffusionRequest(SampleRequest):
+    """Digits or garments from noise by a DDPM in pixel space, under one kind of guidance.
+
+    Image k is of class ``labels[k % len(labels)]``. Without labels, ``none`` draws from the
+    unconditional model, and the two kinds of guidance have nowhere to lead: they want labels.
+    """
+
+    labels: tuple[Annotated[int, Field(ge=0, le=9)], ...] = Field(
+        (),
+        max_length=64,
+        json_schema_extra={"allowed": "at most 64 classes, each a whole number from 0 to 9"},
+    )
+    guidance: GuidanceName = "classifier-free"
+    guidance_scale: float = Field(2.0, ge=0, le=50, allow_inf_nan=False)
+    classifier: str | None = Field(
+        None, max_length=200, description="None: the one that the model's card names"
+    )
+    num_inference_steps: int = Field(50, ge=1, le=1000)
+    scheduler: PixelSchedulerName = "ddim"
+    eta: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="of DDIM only")
+    preview_every: int = Field(0, ge=0, le=1000, description="0: no previews")
+    film: bool = Field(False, description="keep what was predicted at each step")
+
+    @property
+    def batch_key(self) -> tuple[str, ...]:
+        return (*super().batch_key, self.classifier or "")
+
+    @property
+    def rows(self) -> int:
+        return 2 * self.count if self.two_predictions else self.count
+
+    @property
+    def two_predictions(self) -> bool:
+        """Whether a step needs eps_u and eps_c: classifier-free guidance at any scale but 0, 1."""
+        return self.guidance == "classifier-free" and (
+            self.film or self.guidance_scale not in (0.0, 1.0)
+        )
+
+    @property
+    def as_trained(self) -> bool:
+        return False  # the card's FID is for one kind of guidance and one scale
+
+
 class ImagesRequest(Request):
     """A network run over given pictures, uint8 (N, H, W) or (N, H, W, 3)."""
 
-    images: np.ndarray
+    images: np.ndarray = Field(json_schema_extra={"allowed": PICTURES})
 
     @field_validator("images")
     @classmethod
     def _check(cls, images: np.ndarray) -> np.ndarray:
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or not 1 <= len(images) <= 10_000:
-            raise ValueError("from 1 to 10000 pictures, uint8 (N, H, W) or (N, H, W, 3)")
+            raise ValueError(PICTURES)
         return images
 
     @property
@@ -122,6 +175,13 @@ class ReconstructRequest(ImagesRequest):
 
 class ClassifyRequest(ImagesRequest):
     """Class probabilities and penultimate features of pictures."""
+
+
+class NoisyClassifyRequest(ImagesRequest):
+    """Class probabilities of pictures noised up to ``timestep``; noise k is of ``seed + k``."""
+
+    timestep: int = Field(0, ge=0, le=999)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
 
 
 R = TypeVar("R", bound=Request)
@@ -145,7 +205,7 @@ def explain(kind: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{name} is missing."
     longest = next((m.max_length for m in field.metadata if isinstance(m, MaxLen)), None)
-    if isinstance(value, str) and longest is not None:
+    if isinstance(value, str) and longest is not None and not field.json_schema_extra:
         return f"{name} is {len(value)} characters long, but may have at most {longest}."
     return f"{name} is {_shown(value)}, but must be {_allowed(field)}."
 
@@ -160,6 +220,8 @@ def _shown(value: Any) -> str:
 
 
 def _allowed(field: Any) -> str:
+    if field.json_schema_extra:
+        return str(field.json_schema_extra["allowed"])
     choices = get_args(field.annotation)
     if choices and all(isinstance(c, str) for c in choices):
         return "one of " + ", ".join(choices)
@@ -168,6 +230,4 @@ def _allowed(field: Any) -> str:
     kind = "a number" if field.annotation is float else "a whole number"
     if low is not None and high is not None:
         return f"{kind} from {low} to {high}"
-    if field.annotation is np.ndarray:
-        return "from 1 to 10000 pictures, uint8 (N, H, W) or (N, H, W, 3)"
     return "text"
