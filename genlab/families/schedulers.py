@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
@@ -27,3 +28,47 @@ CLASSES: dict[str, Any] = {
 def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     """A fresh scheduler of that name with a checkpoint's noise schedule."""
     return CLASSES[name].from_config(config)
+
+
+def predicted_clean(
+    scheduler: Any, model_output: torch.Tensor, sample: torch.Tensor, step: int
+) -> torch.Tensor:
+    """The clean sample x_0 that a network's output says is behind a noisy one.
+
+    With the variance-preserving sample x_t and alphabar_t of that step:
+    x_0 = (x_t - sqrt(1 - alphabar_t) eps) / sqrt(alphabar_t) for a predicted eps (Ho et al. 2020,
+    eq. 15), x_0 = sqrt(alphabar_t) x_t - sqrt(1 - alphabar_t) v for a predicted v (Salimans & Ho
+    2022, appendix D). Nothing is clipped.
+
+    Args:
+        scheduler: ready for step ``step`` (its ``step`` not called for it yet); not changed in
+            any way that matters to it.
+        model_output: eps, v or x_0 as ``scheduler.config.prediction_type`` has it, (B, ...).
+        sample: what the scheduler steps from, (B, ...); unscaled, as the job keeps it.
+        step: index into ``scheduler.timesteps``.
+    """
+    kind = scheduler.config.prediction_type
+    if kind == "sample":
+        return model_output
+    t = scheduler.timesteps[step]
+    sigmas = getattr(scheduler, "sigmas", None)
+    if sigmas is not None and len(sigmas) == len(scheduler.timesteps) + 1:
+        alphabar = 1 / (sigmas[step].double() ** 2 + 1)  # x_t / alpha_t = x_0 + sigma eps
+    else:
+        alphabar = scheduler.alphas_cumprod[int(t)].double()
+    signal, noise = alphabar.sqrt().item(), (1 - alphabar).sqrt().item()
+    x_t = scheduler.scale_model_input(sample, t).float()
+    if kind == "v_prediction":
+        clean = signal * x_t - noise * model_output
+    else:
+        clean = (x_t - noise * model_output) / signal
+    return clean.to(sample.dtype)
+
+
+def kept_steps(total: int, most: int) -> list[int]:
+    """Which of ``total`` steps a film of at most ``most`` frames keeps: even, the last included."""
+    if total <= most:
+        return list(range(total))
+    if most == 1:
+        return [total - 1]
+    return [round(k * (total - 1) / (most - 1)) for k in range(most)]
