@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from genlab import metrics
 from genlab.catalogue import Catalogue, Entry
@@ -19,14 +18,12 @@ from genlab.requests import (
     ReconstructRequest,
     Request,
     SampleRequest,
-    StableDiffusionRequest,
     UserError,
     ask,
 )
 from genlab.training.data import load_images
 
 SAMPLES = 10_000
-PROMPTS = 200
 IN_FLIGHT = 16  # requests inside the engine at once: enough to fill its batches
 
 
@@ -43,8 +40,8 @@ def evaluate(
         name: of the checkpoint.
         catalogue, engine: where it and its judge are served.
         data: torchvision root; None for the setting GENLAB_DATA.
-        samples: how many images to draw, by default 10,000, or 200 prompts for Stable Diffusion;
-            for a classifier, how many test images to read.
+        samples: how many images to draw, by default 10,000; for Stable Diffusion, how many
+            prompts of each kind; for a classifier, how many test images to read.
 
     Returns:
         Figures by name, each a number or a list of numbers, ready for JSON.
@@ -56,7 +53,9 @@ def evaluate(
     if entry.family == "classifier":
         return _rounded(_classifier(entry, engine, data, samples or SAMPLES))
     if entry.family == "stable_diffusion":
-        return _rounded(_stable_diffusion(entry, catalogue, engine, samples or PROMPTS))
+        from genlab.training.toybox.evaluation import evaluate_toybox
+
+        return _rounded(evaluate_toybox(entry, catalogue, engine, samples))
     if entry.family == "judge":
         raise UserError(f"{name} was measured where it was trained; its card has the figures.")
     return _rounded(_unconditional(entry, catalogue, engine, data, samples or SAMPLES))
@@ -92,7 +91,7 @@ def draw_images(
     """`count` images of a checkpoint, uint8 (count, H, W[, 3]), and its extras, row by row."""
     kind = sample_kind(entry.family)
     requests = sample_requests(kind, count, checkpoint=entry.name, **values)
-    return _joined(draw(engine, requests))
+    return joined(draw(engine, requests))
 
 
 def sample_kind(family: str) -> type[SampleRequest]:
@@ -157,36 +156,6 @@ def _unconditional(
     return figures
 
 
-def _stable_diffusion(
-    entry: Entry, catalogue: Catalogue, engine: Engine, count: int
-) -> dict[str, Any]:
-    from genlab.networks.toybox_judge import ToyboxJudge
-    from genlab.training.toybox.adherence import measure
-    from genlab.world import World
-
-    world_file, judge_folder = entry.folder / "world.json", catalogue.root / "toybox-judge"
-    if not world_file.is_file() or not judge_folder.is_dir():
-        raise UserError(f"{entry.name} cannot be measured: only Toybox's prompts have a judge.")
-    judge = ToyboxJudge.from_pretrained(judge_folder).eval()
-    drawn: list[np.ndarray] = []
-
-    def sample(prompts: Iterable[str]) -> torch.Tensor:
-        requests = (
-            ask(StableDiffusionRequest, checkpoint=entry.name, prompt=prompt, seed=k, count=1)
-            for k, prompt in enumerate(prompts)
-        )
-        images, _ = _joined(draw(engine, requests))
-        drawn.append(images)
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-    world = World.load(world_file)
-    seen = measure(sample, judge, world, count=count)
-    unseen = measure(sample, judge, world, count=count, held_out=True)
-    figures = {f"adherence_{key}": value for key, value in seen.items()}
-    figures |= {f"held_out_{key}": value for key, value in unseen.items()}
-    return figures | {"samples": count, "sharpness": metrics.sharpness(drawn[0])}
-
-
 def _split(
     entry: Entry, data: Path | None, train: bool, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -201,10 +170,11 @@ def _judge(engine: Engine, judge: Entry, images: np.ndarray) -> dict[str, np.nda
     """`probs` (N, 10) and `features` (N, D) of pictures."""
     parts = np.array_split(images, max(1, len(images) // 500))
     requests = (ask(ClassifyRequest, checkpoint=judge.name, images=part) for part in parts)
-    return _joined(draw(engine, requests))[1]
+    return joined(draw(engine, requests))[1]
 
 
-def _joined(results: Iterable[Result]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def joined(results: Iterable[Result]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Images and extras of several results of one kind, one after another."""
     results = list(results)
     extras = {
         key: np.concatenate([result.extras[key] for result in results]) for key in results[0].extras
