@@ -202,6 +202,54 @@ def test_every_scheduler_finishes_with_one_step(engine):
         assert job.ended
 
 
+@pytest.mark.parametrize("checkpoint", ["tiny", "tiny-v"])
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_film_shows_what_was_predicted_and_changes_no_picture(engine, scheduler, checkpoint):
+    values = {"scheduler": scheduler, "checkpoint": checkpoint, "count": 2}
+    plain, filmed = (result_of(run(engine, wish(**values, film=on))[0]) for on in (False, True))
+    assert np.array_equal(plain.images, filmed.images)
+    assert plain.extras == {}
+    extras = filmed.extras
+    steps = len(extras["film_steps"])
+    assert extras["film_steps"].tolist() == list(range(steps))
+    assert (np.diff(extras["film_timesteps"]) <= 0).all()
+    shape = (steps, 1, *filmed.images.shape[1:])
+    for name in ("film_uncond", "film_cond", "film_guided"):
+        assert extras[name].shape == shape, name
+        assert extras[name].dtype == np.uint8, name
+    assert extras["film_guidance_norm"].shape == (steps, 1)
+    assert (extras["film_guidance_norm"] > 0).all()
+    assert (extras["film_uncond"] != extras["film_cond"]).any()
+    if scheduler != "pndm":  # its last step moves to x_0 along a mean of four predictions
+        gap = np.abs(extras["film_guided"][-1, 0].astype(int) - filmed.images[0].astype(int))
+        assert gap.mean() < 3, "the last prediction is nearly the picture"
+
+
+def test_the_films_guided_prediction_leads_on_from_the_unconditional_through_the_conditional(
+    engine, monkeypatch
+):
+    frames: list[dict[str, torch.Tensor]] = []
+    developed = StableDiffusionFamily._developed
+
+    def look(self, film):
+        frames.append({name: torch.stack(rows) for name, rows in film.predictions.items()})
+        return developed(self, film)
+
+    monkeypatch.setattr(StableDiffusionFamily, "_developed", look)
+    run(engine, wish(film=True, guidance_scale=5.0))
+    (film,) = frames
+    expected = film["uncond"] + 5 * (film["cond"] - film["uncond"])  # x_0 is linear in eps
+    assert torch.allclose(film["guided"], expected, atol=1e-3)
+
+
+def test_a_film_without_guidance_has_one_prediction_and_one_of_a_long_run_25_frames(engine):
+    (job,) = run(engine, wish(film=True, guidance_scale=1.0, num_inference_steps=60))
+    extras = result_of(job).extras
+    assert set(extras) == {"film_steps", "film_timesteps", "film_guided"}
+    assert len(extras["film_guided"]) == 25
+    assert extras["film_steps"][[0, -1]].tolist() == [0, 59]
+
+
 def result_of(job: Job) -> Result:
     event = list(job)[-1]
     assert isinstance(event, Result), event

@@ -26,13 +26,31 @@ from genlab.families.base import (
     split_rows,
     weight_files,
 )
-from genlab.families.schedulers import make_scheduler
+from genlab.families.schedulers import kept_steps, make_scheduler, predicted_clean
 from genlab.requests import Request, StableDiffusionRequest, UserError
 
 if TYPE_CHECKING:
     from genlab.engine import Job, Runtime
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+MOST_FRAMES = 25
+"""A film keeps at most this many steps: each of them is up to three decoded pictures."""
+
+
+@dataclass
+class Film:
+    """What was predicted for picture 0 at some steps of its run, as clean latents (4, H/8, W/8).
+
+    Lists have one item a frame; the unguided predictions stay empty where guidance is off.
+    """
+
+    keep: frozenset[int]  # the steps that make a frame
+    steps: list[int] = field(default_factory=list)
+    timesteps: list[float] = field(default_factory=list)
+    predictions: dict[str, list[torch.Tensor]] = field(
+        default_factory=lambda: {"uncond": [], "cond": [], "guided": []}
+    )
+    guidance_norm: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -45,6 +63,7 @@ class State:
     embeddings: torch.Tensor  # (rows, length, width); under guidance the negative prompt's first
     denoised: torch.Tensor | None = None  # the latest estimate of the clean latents
     notes: tuple[str, ...] = field(default=())
+    film: Film | None = None
 
 
 class StableDiffusionFamily(Family):
@@ -125,6 +144,7 @@ class StableDiffusionFamily(Family):
                 device=self.runtime.device,
                 dtype=self.runtime.dtype,
             )
+            kept = kept_steps(len(scheduler.timesteps), MOST_FRAMES)
             states.append(
                 State(
                     scheduler=scheduler,
@@ -132,6 +152,7 @@ class StableDiffusionFamily(Family):
                     latents=noise * scheduler.init_noise_sigma,
                     embeddings=torch.cat([negative, positive]) if request.guided else positive,
                     notes=self._what_was_cut(request),
+                    film=Film(frozenset(kept)) if request.film else None,
                 )
             )
         return states
@@ -157,11 +178,15 @@ class StableDiffusionFamily(Family):
     def advance(self, job: Job, prediction: torch.Tensor) -> None:
         state: State = job.state
         request = _request(job.request)
-        noise_pred = prediction
+        predictions = {"guided": prediction}
         if request.guided:
             uncond, text = prediction.chunk(2)
             noise_pred = guidance.classifier_free(uncond, text, request.guidance_scale)
+            predictions = {"uncond": uncond, "cond": text, "guided": noise_pred}
+        noise_pred = predictions["guided"]
         scheduler = state.scheduler
+        if state.film is not None and job.step in state.film.keep:
+            _record(state.film, state, job.step, predictions)
         extra = (
             {"generator": state.generators}
             if "generator" in inspect.signature(scheduler.step).parameters
@@ -181,7 +206,7 @@ class StableDiffusionFamily(Family):
             if not torch.isfinite(rows).all():
                 raise UserError("The numbers ran away at these settings; lower guidance_scale.")
         return [
-            Outcome(pictures, notes=job.state.notes)
+            Outcome(pictures, self._developed(job.state.film), job.state.notes)
             for job, pictures in zip(jobs, self._decode(latents), strict=True)
         ]
 
@@ -208,6 +233,22 @@ class StableDiffusionFamily(Family):
         pictures = images.to_uint8(self.runtime.call(lambda z: self.vae.decode(z).sample, rows))
         return np.split(pictures, np.cumsum([len(piece) for piece in latents])[:-1])
 
+    def _developed(self, film: Film | None) -> dict[str, Any]:
+        """The film as a Result's extras: uint8 pictures (S, 1, H, W, 3) and what is said of them."""
+        if film is None:
+            return {}
+        made = {name: rows for name, rows in film.predictions.items() if rows}
+        pictures = self._decode([torch.stack(rows) for rows in made.values()])
+        extras: dict[str, Any] = {
+            "film_steps": np.array(film.steps),
+            "film_timesteps": np.array(film.timesteps),
+        }
+        for name, frames in zip(made, pictures, strict=True):
+            extras[f"film_{name}"] = frames[:, None]
+        if film.guidance_norm:
+            extras["film_guidance_norm"] = np.array(film.guidance_norm, np.float32)[:, None]
+        return extras
+
     def _what_was_cut(self, request: StableDiffusionRequest) -> tuple[str, ...]:
         notes = []
         for name in ("prompt", "negative_prompt"):
@@ -227,6 +268,19 @@ class StableDiffusionFamily(Family):
 def _request(request: Request) -> StableDiffusionRequest:
     assert isinstance(request, StableDiffusionRequest)  # the catalogue has checked
     return request
+
+
+def _record(film: Film, state: State, step: int, predictions: dict[str, torch.Tensor]) -> None:
+    """Add a frame: the clean latents behind each prediction for picture 0, before the step."""
+    scheduler = state.scheduler
+    film.steps.append(step)
+    film.timesteps.append(float(scheduler.timesteps[step]))
+    for name, rows in predictions.items():
+        clean = predicted_clean(scheduler, rows[:1], state.latents[:1], step)
+        film.predictions[name].append(clean[0])
+    if "uncond" in predictions:
+        push = predictions["guided"][0] - predictions["uncond"][0]
+        film.guidance_norm.append(push.float().norm().item())
 
 
 def _denoised(scheduler: Any, output: Any) -> torch.Tensor:
