@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from genlab.catalogue import Catalogue, Entry
-from genlab.engine import Engine, Result, Runtime
+from genlab.engine import Engine, Failed, Result, Runtime
 from genlab.networks.classifier import Classifier
 from genlab.networks.gan import DCGAN
 from genlab.networks.vae import ConvVAE
@@ -28,6 +28,7 @@ from genlab.requests import (
     ReconstructRequest,
     Request,
     StableDiffusionRequest,
+    UserError,
     VAERequest,
     ask,
 )
@@ -189,6 +190,30 @@ def test_a_newer_run_replaces_the_older_one_silently(lab: Lab) -> None:
     older, newer = asyncio.run(both())
     assert all(frame.running for frame in older), "the older run must not touch the page at its end"
     assert "1 picture in" in newer[-1].status
+
+
+def test_requests_that_run_apart_fail_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = long_request(2), long_request(3)
+    family = lab.catalogue.load("sd")
+    advance = family.advance
+
+    def fails(job: Any, prediction: Any) -> None:
+        if job.request is bad:
+            raise UserError("The numbers ran away.")
+        advance(job, prediction)
+
+    monkeypatch.setattr(family, "advance", fails)
+
+    async def shown(*requests: Request) -> list[Frame]:
+        return [f async for f in play(lab, "me", "here", lambda: requests, apart=True)]
+
+    last = [frame for frame in asyncio.run(shown(bad, good)) if frame.events is not None][-1]
+    assert last.events is not None
+    assert last.events[0] == Failed("The numbers ran away.")
+    assert isinstance(last.events[1], Result)
+    assert last.measures is not None
+    assert last.measures[0] == {}
+    assert "The numbers ran away" in asyncio.run(shown(bad))[-1].status
 
 
 def test_leaving_in_the_middle_frees_the_engine(lab: Lab) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from genlab.engine import Cancelled, Event, Failed, Job, Progress, Queued, Result
+from genlab.engine import FINAL, Cancelled, Event, Failed, Job, Progress, Queued, Result
 from genlab.requests import ClassifyRequest, Request, UserError, ask
 from genlab.ui.desk import Run, Stopped, Superseded
 from genlab.ui.lab import Lab
@@ -30,23 +30,30 @@ class Frame:
 
     status: str  # HTML
     running: bool = True
+    events: tuple[Event, ...] | None = None  # the newest of each, for a page that shows them apart
     pictures: tuple[np.ndarray, ...] | None = None
     results: tuple[Result, ...] | None = None
     measures: tuple[dict[str, Any], ...] | None = None
 
 
 async def play(
-    lab: Lab, owner: str, slot: str, build: Callable[[], Sequence[Request]], judge: bool = True
+    lab: Lab,
+    owner: str,
+    slot: str,
+    build: Callable[[], Sequence[Request]],
+    judge: bool = True,
+    apart: bool = False,
 ) -> AsyncGenerator[Frame, None]:
     """Run what ``build`` asks for and tell the page about it; ends by a frame that is not running.
 
     What a visitor can mend becomes a sentence in the status; pictures shown before stay. A run
-    that a newer one has replaced ends without a word.
+    that a newer one has replaced ends without a word. If ``apart``, a request that fails leaves
+    the others alone and its event says why; the run itself only fails if all of them do.
     """
     with lab.desk.run(owner, slot) as run:
         status = ""
         try:
-            async with aclosing(perform(lab, run, build(), judge)) as frames:
+            async with aclosing(perform(lab, run, build(), judge, apart)) as frames:
                 async for frame in frames:
                     status = frame.status
                     yield frame
@@ -60,26 +67,28 @@ async def play(
 
 
 async def perform(
-    lab: Lab, run: Run, requests: Sequence[Request], judge: bool
+    lab: Lab, run: Run, requests: Sequence[Request], judge: bool, apart: bool = False
 ) -> AsyncGenerator[Frame, None]:
     """Run requests side by side; if ``judge``, have the judges look at the pictures.
 
     Raises UserError, Stopped or Superseded.
     """
     begun = time.monotonic()
-    results: tuple[Result, ...] = ()
-    async with aclosing(follow(run, run.submit(requests))) as moments:
+    events: tuple[Event, ...] = ()
+    async with aclosing(follow(run, run.submit(requests), apart)) as moments:
         async for events in moments:
-            if all(isinstance(event, Result) for event in events):
-                results = tuple(event for event in events if isinstance(event, Result))
-                continue
-            yield Frame(progress(events), pictures=previews(events))
+            if not all(isinstance(event, FINAL) for event in events):
+                yield Frame(progress(events), events=events, pictures=previews(events))
+    drawn = {k: event for k, event in enumerate(events) if isinstance(event, Result)}
+    results = tuple(drawn.values())
     status = summary(results, time.monotonic() - begun)
-    pictures = tuple(result.images for result in results)
-    yield Frame(status, pictures=pictures, results=results)
+    whole = len(results) == len(requests)
+    pictures = tuple(result.images for result in results) if whole else None
+    yield Frame(status, events=events, pictures=pictures, results=results if whole else None)
     if judge:
-        measures = await judged(lab, run, requests, results)
-        yield Frame(status, pictures=pictures, measures=measures)
+        known = iter(await judged(lab, run, [requests[k] for k in drawn], results))
+        measures = tuple(next(known) if k in drawn else {} for k in range(len(requests)))
+        yield Frame(status, events=events, pictures=pictures, measures=measures)
 
 
 def previews(events: Sequence[Event]) -> tuple[np.ndarray, ...] | None:
@@ -126,10 +135,13 @@ async def finished(run: Run, requests: Sequence[Request]) -> tuple[Result, ...]:
     return tuple(event for event in last if isinstance(event, Result))
 
 
-async def follow(run: Run, jobs: Sequence[Job]) -> AsyncGenerator[tuple[Event, ...], None]:
+async def follow(
+    run: Run, jobs: Sequence[Job], apart: bool = False
+) -> AsyncGenerator[tuple[Event, ...], None]:
     """The newest event of each job, again and again, up to the moment when all have ended.
 
-    Raises UserError if one failed, and what ended the run if one was cancelled.
+    Raises UserError if one failed, or all if they are ``apart``, and what ended the run if one was
+    cancelled.
     """
     newest: list[Event] = [Queued(0) for _ in jobs]
 
@@ -145,9 +157,9 @@ async def follow(run: Run, jobs: Sequence[Job]) -> AsyncGenerator[tuple[Event, .
         while not ended:
             await asyncio.wait({reading}, timeout=REDRAW)
             ended = reading.done()  # asked before the events are read, so the last ones are told
-            failed = next((e for e in newest if isinstance(e, Failed)), None)
-            if failed is not None:
-                raise UserError(failed.message)
+            failed = [event for event in newest if isinstance(event, Failed)]
+            if len(failed) > (len(newest) - 1 if apart else 0):
+                raise UserError(failed[0].message)
             if any(isinstance(event, Cancelled) for event in newest):
                 raise run.ending or Stopped()
             now = time.monotonic()
