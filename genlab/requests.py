@@ -183,6 +183,10 @@ class NoisyClassifyRequest(ImagesRequest):
     timestep: int = Field(0, ge=0, le=999)
     seed: int = Field(0, ge=0, le=MAX_SEED)
 
+    @property
+    def count(self) -> int:
+        return len(self.images)
+
 
 R = TypeVar("R", bound=Request)
 

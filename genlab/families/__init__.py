@@ -3,6 +3,8 @@
 from genlab.families.base import BrokenCheckpoint, Family, Outcome
 from genlab.families.classifier import ClassifierFamily
 from genlab.families.gan import GANFamily
+from genlab.families.noisy_classifier import NoisyClassifierFamily
+from genlab.families.pixel_diffusion import PixelDiffusionFamily
 from genlab.families.stable_diffusion import StableDiffusionFamily
 from genlab.families.toybox_judge import ToyboxJudgeFamily
 from genlab.families.vae import VAEFamily
@@ -13,7 +15,9 @@ FAMILIES: dict[str, type[Family]] = {
         VAEFamily,
         GANFamily,
         StableDiffusionFamily,
+        PixelDiffusionFamily,
         ClassifierFamily,
+        NoisyClassifierFamily,
         ToyboxJudgeFamily,
     )
 }

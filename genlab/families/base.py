@@ -6,15 +6,17 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from genlab.requests import Request, SampleRequest
+from genlab.requests import NoisyClassifyRequest, Request, SampleRequest
 
 if TYPE_CHECKING:
     from genlab.engine import Job, Runtime
@@ -125,7 +127,7 @@ class OneStepFamily(Family):
         job.state = prediction
 
 
-def generators(request: SampleRequest) -> list[torch.Generator]:
+def generators(request: SampleRequest | NoisyClassifyRequest) -> list[torch.Generator]:
     """One CPU generator an image, seeded ``seed + k``: image k never depends on its batchmates."""
     return [torch.Generator().manual_seed(request.seed + k) for k in range(request.count)]
 
@@ -187,6 +189,17 @@ def check_weights(files: Sequence[Path], wanted: dict[str, list[int]] | None) ->
                 f"its weights do not fit its config.json: {key} is "
                 f"{found.get(key, 'missing')}, but should be {wanted.get(key, 'absent')}."
             )
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The `genlab` mapping of a checkpoint's card, as the catalogue has read it too."""
+    path = folder / "README.md"
+    return _read_card(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_card(path: Path, changed: int) -> dict[str, Any]:
+    return dict(ModelCard.load(path).data.to_dict().get("genlab") or {})
 
 
 def read_json(path: Path) -> dict[str, Any]:

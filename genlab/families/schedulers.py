@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,18 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     return CLASSES[name].from_config(config)
 
 
+def alpha_bar(scheduler: Any, step: int) -> float:
+    """alphabar_t of a scheduler's step ``step``: the share of signal in x_t's variance, in (0, 1].
+
+    x_t = sqrt(alphabar_t) x_0 + sqrt(1 - alphabar_t) eps; where a scheduler counts in sigmas,
+    x_0 + sigma eps is x_t / sqrt(alphabar_t), so alphabar_t = 1 / (sigma^2 + 1).
+    """
+    sigmas = getattr(scheduler, "sigmas", None)
+    if sigmas is not None and len(sigmas) == len(scheduler.timesteps) + 1:
+        return float(1 / (sigmas[step].double() ** 2 + 1))
+    return float(scheduler.alphas_cumprod[int(scheduler.timesteps[step])])
+
+
 def predicted_clean(
     scheduler: Any, model_output: torch.Tensor, sample: torch.Tensor, step: int
 ) -> torch.Tensor:
@@ -50,14 +63,9 @@ def predicted_clean(
     kind = scheduler.config.prediction_type
     if kind == "sample":
         return model_output
-    t = scheduler.timesteps[step]
-    sigmas = getattr(scheduler, "sigmas", None)
-    if sigmas is not None and len(sigmas) == len(scheduler.timesteps) + 1:
-        alphabar = 1 / (sigmas[step].double() ** 2 + 1)  # x_t / alpha_t = x_0 + sigma eps
-    else:
-        alphabar = scheduler.alphas_cumprod[int(t)].double()
-    signal, noise = alphabar.sqrt().item(), (1 - alphabar).sqrt().item()
-    x_t = scheduler.scale_model_input(sample, t).float()
+    alphabar = alpha_bar(scheduler, step)
+    signal, noise = math.sqrt(alphabar), math.sqrt(1 - alphabar)
+    x_t = scheduler.scale_model_input(sample, scheduler.timesteps[step]).float()
     if kind == "v_prediction":
         clean = signal * x_t - noise * model_output
     else:

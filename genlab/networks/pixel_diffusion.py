@@ -67,6 +67,7 @@ def build_scheduler() -> DDIMScheduler:
         prediction_type="epsilon",
         clip_sample=True,  # x_0 lies in [-1, 1]
         set_alpha_to_one=True,
+        timestep_spacing="trailing",  # so that one step starts from pure noise, arXiv:2305.08891
     )
 
 

@@ -169,7 +169,7 @@ RECIPES: dict[str, Recipe] = {
         train_pixel_diffusion,
         "A denoising diffusion model of digits, in pixel space, told the class or not.",
         _DDPM_IN_CLASS,
-        {"steps": 10_000},
+        {"steps": 7_500},
         {"classifier": "mnist-noisy-classifier"},
     ),
     "ddpm-fashion": Recipe(
@@ -179,7 +179,7 @@ RECIPES: dict[str, Recipe] = {
         train_pixel_diffusion,
         "A denoising diffusion model of garments, in pixel space, told the class or not.",
         _DDPM_IN_CLASS,
-        {"steps": 5_000},
+        {"steps": 4_000},
         {"classifier": "fashion-noisy-classifier"},
     ),
     "mnist-noisy-classifier": Recipe(
