@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +13,10 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 
+from genlab import recipe
 from genlab.engine.runtime import Runtime
 from genlab.families import FAMILIES, BrokenCheckpoint, Family
-from genlab.requests import Request, UserError
+from genlab.requests import Request, SampleRequest, UserError
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ class Catalogue:
         self.entries: dict[str, Entry] = {}
         self.broken: dict[str, str] = {}
         self._loaded: OrderedDict[str, Family] = OrderedDict()
+        self._fingerprints: dict[str, str] = {}
+        self._hashing = threading.Lock()
         self.scan()
 
     def scan(self) -> None:
@@ -84,6 +89,37 @@ class Catalogue:
             raise UserError(f"The checkpoint {name} is damaged: {self.broken[name]}")
         there = ", ".join(self.entries) or "none"
         raise UserError(f"There is no checkpoint called {name!r}; there are: {there}.")
+
+    # --- recipes ----------------------------------------------------------------------------
+
+    def fingerprint(self, name: str) -> str:
+        """The sha256 of a checkpoint's weights: of its safetensors files' bytes, in path order.
+
+        Reads every byte once and remembers; call it where nobody waits (``asyncio.to_thread``).
+        """
+        entry = self.entry(name)
+        with self._hashing:
+            if name not in self._fingerprints:
+                self._fingerprints[name] = sha256_of(entry.folder)
+            return self._fingerprints[name]
+
+    def recipes(self, request: SampleRequest) -> list[recipe.Recipe]:
+        """One recipe for each picture of a request; reads the weights the first time."""
+        sha256 = self.fingerprint(request.checkpoint)
+        return recipe.recipes(request, self.entry(request.checkpoint).family, sha256)
+
+    def restore(self, content: bytes) -> tuple[SampleRequest, tuple[str, ...]]:
+        """What the picture in a PNG file was asked with, and sentences on what differs here.
+
+        Raises UserError if the file carries no usable recipe, or one for a checkpoint that is
+        not here.
+        """
+        found = recipe.read(content)
+        name = found.request.checkpoint
+        if name not in self.entries:
+            raise UserError(f"The picture was drawn by {name!r}, which is not here.")
+        self.check(found.request)
+        return found.request, tuple(recipe.differences(found, self.fingerprint(name)))
 
     # --- what the engine asks ---------------------------------------------------------------
 
@@ -119,6 +155,16 @@ class Catalogue:
 
     def _loaded_bytes(self) -> int:
         return sum(family.nbytes for family in self._loaded.values())
+
+
+def sha256_of(folder: Path) -> str:
+    """``cat`` of the folder's safetensors files, sorted by path, through ``sha256sum``."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors"), key=lambda p: p.as_posix()):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def read_entry(folder: Path) -> Entry:

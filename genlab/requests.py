@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from annotated_types import Ge, Le, MaxLen
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 MAX_SEED = 2**32 - 1
-"""The largest seed; image k of a request uses ``seed + k``."""
+"""The largest seed; image k of a request uses ``seed + k``, and 0 comes after the largest."""
 
 SchedulerName = Literal["ddim", "euler", "euler-ancestral", "dpmpp-2m", "pndm", "ddpm"]
 SCHEDULERS: tuple[str, ...] = get_args(SchedulerName)
@@ -61,6 +61,10 @@ class SampleRequest(Request):
     def as_trained(self) -> bool:
         """Whether this draws from the finished model as `evaluate` measured it."""
         return True
+
+    def alone(self, k: int) -> Self:
+        """The request for picture k of this one alone: its own seed, count 1."""
+        return self.model_copy(update={"seed": (self.seed + k) % (MAX_SEED + 1), "count": 1})
 
 
 class VAERequest(SampleRequest):
@@ -140,6 +144,10 @@ class PixelDiffusionRequest(SampleRequest):
     def rows(self) -> int:
         return 2 * self.count if self.two_predictions else self.count
 
+    def alone(self, k: int) -> Self:
+        own = (self.labels[k % len(self.labels)],) if self.labels else ()
+        return super().alone(k).model_copy(update={"labels": own})
+
     @property
     def two_predictions(self) -> bool:
         """Whether a step needs eps_u and eps_c: classifier-free guidance at any scale but 0, 1."""
@@ -187,6 +195,12 @@ class NoisyClassifyRequest(ImagesRequest):
     def count(self) -> int:
         return len(self.images)
 
+
+SAMPLE_REQUESTS: dict[str, type[SampleRequest]] = {
+    kind.__name__: kind
+    for kind in (VAERequest, GANRequest, StableDiffusionRequest, PixelDiffusionRequest)
+}
+"""The requests whose pictures follow from their fields alone, by name."""
 
 R = TypeVar("R", bound=Request)
 

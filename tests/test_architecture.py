@@ -16,7 +16,7 @@ MODULES = sorted((PROJECT / "genlab").rglob("*.py"))
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("settings", "requests", "world"),
-    ("images", "guidance", "metrics", "networks"),
+    ("images", "recipe", "guidance", "metrics", "networks"),
     ("families",),
     ("engine",),
     ("catalogue",),

@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from genlab.requests import NoisyClassifyRequest, Request, SampleRequest
+from genlab.requests import MAX_SEED, NoisyClassifyRequest, Request, SampleRequest
 
 if TYPE_CHECKING:
     from genlab.engine import Job, Runtime
@@ -129,7 +129,8 @@ class OneStepFamily(Family):
 
 def generators(request: SampleRequest | NoisyClassifyRequest) -> list[torch.Generator]:
     """One CPU generator an image, seeded ``seed + k``: image k never depends on its batchmates."""
-    return [torch.Generator().manual_seed(request.seed + k) for k in range(request.count)]
+    seeds = [(request.seed + k) % (MAX_SEED + 1) for k in range(request.count)]
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def noise_rows(owned: Sequence[torch.Generator], shape: Sequence[int]) -> torch.Tensor:

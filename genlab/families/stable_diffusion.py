@@ -234,7 +234,7 @@ class StableDiffusionFamily(Family):
         return np.split(pictures, np.cumsum([len(piece) for piece in latents])[:-1])
 
     def _developed(self, film: Film | None) -> dict[str, Any]:
-        """The film as a Result's extras: uint8 pictures (S, 1, H, W, 3), and figures."""
+        """The film as a Result's extras; its pictures are uint8 (S, 1, H, W, 3)."""
         if film is None:
             return {}
         made = {name: rows for name, rows in film.predictions.items() if rows}

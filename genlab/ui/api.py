@@ -4,7 +4,9 @@ Every function is an endpoint of its name; its docstring is the endpoint's descr
 ``from __future__ import annotations`` here: Gradio reads the return types as they stand.
 """
 
+import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -15,10 +17,12 @@ from gradio.utils import get_upload_folder
 
 from genlab.families.gan import snapshot_steps
 from genlab.images import to_pil
+from genlab.recipe import Recipe, put
 from genlab.requests import (
     GANRequest,
     ReconstructRequest,
     Request,
+    SampleRequest,
     StableDiffusionRequest,
     UserError,
     VAERequest,
@@ -128,8 +132,11 @@ def add_api(lab: Lab) -> None:
             request = ask(kind, **values)
             (result,) = await finished(run, [request])
             (figures,) = await judged(lab, run, [request], [result])
+            recipes = []
+            if isinstance(request, SampleRequest):  # reads the weights, so in a thread
+                recipes = await asyncio.to_thread(lab.catalogue.recipes, request)
         told = {"seconds": round(result.seconds, 3), "notes": list(result.notes)}
-        return files(result.images), figures | told
+        return files(result.images, recipes), figures | told
 
     for endpoint in (
         checkpoints, vae_sample, vae_reconstruct, gan_sample, stable_diffusion_sample, stop,
@@ -149,10 +156,15 @@ class sentences:  # noqa: N801 (reads as a statement: with sentences())
             raise gr.Error("Stopped.", print_exception=False) from None
 
 
-def files(images: np.ndarray) -> list[dict]:
-    """Pictures as PNG files of their own size, in the form that gradio_client downloads."""
+def files(images: np.ndarray, recipes: Sequence[Recipe] = ()) -> list[dict]:
+    """Pictures as PNG files of their own size, in the form that gradio_client downloads.
+
+    Recipes, if there are any, are one a picture; each PNG carries its own.
+    """
     folder = get_upload_folder()
+    pictures = [to_pil(image) for image in images]
+    if recipes:
+        pictures = [put(p, told) for p, told in zip(pictures, recipes, strict=True)]
     return [
-        FileData(path=save_pil_to_cache(to_pil(image), folder, format="png")).model_dump()
-        for image in images
+        FileData(path=save_pil_to_cache(p, folder, format="png")).model_dump() for p in pictures
     ]
