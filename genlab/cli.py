@@ -22,6 +22,7 @@ from genlab.engine import Engine, Runtime
 from genlab.requests import SampleRequest, UserError, ask
 from genlab.settings import Settings
 from genlab.training.card import update_metrics
+from genlab.training.curves import write_curves
 from genlab.training.evaluation import draw, evaluate, sample_kind, sample_requests
 from genlab.training.recipes import RECIPES, train, trainable
 
@@ -83,7 +84,7 @@ def train_command(
         except UserError as error:
             typer.echo(f"Trained, but not measured yet: {error}", err=True)
             return
-    update_metrics(folder, figures)
+    update_metrics(folder, write_curves(folder, figures))
     typer.echo(_lines(figures))
 
 
@@ -121,6 +122,7 @@ def sample_command(
     scheduler: Annotated[
         str | None, typer.Option(help="ddim, euler, euler-ancestral, dpmpp-2m, pndm or ddpm.")
     ] = None,
+    eta: Annotated[float | None, typer.Option(help="Noise that DDIM adds, 0 to 1.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Scale of a VAE's z.")] = None,
     snapshot: Annotated[int | None, typer.Option(help="A training step of a GAN.")] = None,
     device: Device = None,
@@ -135,6 +137,7 @@ def sample_command(
         "guidance_scale": guidance_scale,
         "guidance": guidance,
         "scheduler": scheduler,
+        "eta": eta,
         "temperature": temperature,
         "snapshot": snapshot,
     }
@@ -185,7 +188,7 @@ def evaluate_command(
         entry = catalogue.entry(name)
         figures = evaluate(name, catalogue, engine, data, samples)
         if write_card:
-            update_metrics(entry.folder, figures)
+            update_metrics(entry.folder, write_curves(entry.folder, figures))
     if as_json:
         about = {"checkpoint": name, "family": entry.family, "dataset": entry.dataset}
         typer.echo(json.dumps(about | figures))
@@ -195,7 +198,7 @@ def evaluate_command(
 
 def _fields(entry: Entry, kind: type[SampleRequest], asked: dict[str, Any]) -> dict[str, Any]:
     """Options as fields of the request, or UserError naming the option that the family lacks."""
-    fields = {"steps": "num_inference_steps", "prompts": "prompt"}
+    fields = {"steps": "num_inference_steps", "prompts": "prompt", "label": "labels"}
     if "guidance" not in kind.model_fields and "guidance_scale" in kind.model_fields:
         fields["guidance"] = "guidance_scale"  # a family with classifier-free guidance only
     values = {}
@@ -212,7 +215,7 @@ def _fields(entry: Entry, kind: type[SampleRequest], asked: dict[str, Any]) -> d
                 continue
             value = 1.0  # at a scale of 1 the guided prediction is the plain one
         if option != "prompts":
-            values[field] = value
+            values[field] = (value,) if option == "label" else value
     return values
 
 

@@ -54,8 +54,10 @@ def classifier(
         alpha_bar: alphabar_t in (0, 1], a number or a tensor that broadcasts to eps;
             sigma_t = sqrt(1 - alphabar_t).
     """
-    sigma = (1 - torch.as_tensor(alpha_bar)).sqrt()
-    return noise_pred - guidance_scale * sigma.to(noise_pred) * gradient
+    sigma = (
+        1 - torch.as_tensor(alpha_bar, dtype=noise_pred.dtype, device=noise_pred.device)
+    ).sqrt()
+    return noise_pred - guidance_scale * sigma * gradient
 
 
 def class_gradient(

@@ -116,8 +116,7 @@ class StableDiffusionRequest(SampleRequest):
 class PixelDiffusionRequest(SampleRequest):
     """Digits or garments from noise by a DDPM in pixel space, under one kind of guidance.
 
-    Image k is of class ``labels[k % len(labels)]``. Without labels, ``none`` draws from the
-    unconditional model, and the two kinds of guidance have nowhere to lead: they want labels.
+    ``none`` draws from the unconditional model; guidance leads image k to the class ``wished[k]``.
     """
 
     labels: tuple[Annotated[int, Field(ge=0, le=9)], ...] = Field(
@@ -147,6 +146,13 @@ class PixelDiffusionRequest(SampleRequest):
     def alone(self, k: int) -> Self:
         own = (self.labels[k % len(self.labels)],) if self.labels else ()
         return super().alone(k).model_copy(update={"labels": own})
+
+    @property
+    def wished(self) -> tuple[int, ...]:
+        """The class of each image: ``labels`` in turn, or without labels all ten by the seed."""
+        if self.labels:
+            return tuple(self.labels[k % len(self.labels)] for k in range(self.count))
+        return tuple((self.seed + k) % 10 for k in range(self.count))
 
     @property
     def two_predictions(self) -> bool:

@@ -16,7 +16,8 @@ MODULES = sorted((PROJECT / "genlab").rglob("*.py"))
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("settings", "requests", "world"),
-    ("images", "recipe", "guidance", "metrics", "networks"),
+    ("images", "recipe", "guidance", "metrics"),
+    ("networks",),
     ("families",),
     ("engine",),
     ("catalogue",),

@@ -49,7 +49,7 @@ class State:
     scheduler: Any  # its own instance: schedulers hold history
     generators: list[torch.Generator]
     x_t: Tensor  # (count, 1, H, W), in the scheduler's own scale
-    labels: Tensor  # (count,) int64, NULL_LABEL where no class is wished
+    labels: Tensor  # (count,) int64, the wished classes
     film: Film | None
     denoised: Tensor | None = field(default=None)  # the guided prediction of x_0, (count, 1, H, W)
 
@@ -102,11 +102,6 @@ class PixelDiffusionFamily(Family):
     @classmethod
     def check_request(cls, request: Request, folder: Path) -> None:
         assert isinstance(request, PixelDiffusionRequest)
-        if request.guidance != "none" and not request.labels:
-            raise UserError(
-                f"{request.guidance} guidance needs a class to lead to: labels is empty, but must "
-                "hold whole numbers from 0 to 9."
-            )
         if request.guidance == "classifier" or request.classifier is not None:
             _check_classifier(request, folder)
 
@@ -135,8 +130,7 @@ class PixelDiffusionFamily(Family):
             scheduler.set_timesteps(request.num_inference_steps)
             owned = generators(request)
             noise = noise_rows(owned, (1, self.size, self.size))
-            wished = request.labels or (NULL_LABEL,)
-            labels = torch.tensor([wished[k % len(wished)] for k in range(request.count)])
+            labels = torch.tensor(request.wished)
             film = Film(len(scheduler.timesteps)) if request.film else None
             x_t = noise * scheduler.init_noise_sigma
             states.append(State(scheduler, owned, x_t, labels, film))
@@ -199,8 +193,7 @@ class PixelDiffusionFamily(Family):
         return [
             job
             for job in jobs
-            if _request(job).guidance == "classifier"
-            or (there and job.state.film is not None and _request(job).labels)
+            if _request(job).guidance == "classifier" or (there and job.state.film is not None)
         ]
 
     def _gradients(

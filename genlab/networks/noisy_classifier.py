@@ -36,7 +36,7 @@ class NoisyClassifier(nn.Module, PyTorchModelHubMixin):
 
     def forward(self, x_t: Tensor, timesteps: Tensor) -> Tensor:
         """Logits (B, num_classes) of noised images (B, 1, 28, 28) at timesteps (B,) in 0..999."""
-        time = self.time(get_timestep_embedding(timesteps, self.embedding))
+        time = self.time(get_timestep_embedding(timesteps, self.embedding).to(x_t.dtype))
         rows = self.enter(x_t)
         for block in self.blocks:
             rows = block(rows, time)

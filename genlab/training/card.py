@@ -7,7 +7,10 @@ from typing import Any
 
 import yaml
 
-PIPELINE_TAGS = {"classifier": "image-classification"}
+PIPELINE_TAGS = {
+    "classifier": "image-classification",
+    "noisy_classifier": "image-classification",
+}
 
 
 def read_card(folder: Path) -> tuple[dict[str, Any], str]:

@@ -52,6 +52,16 @@ def evaluate(
     entry = catalogue.entry(name)
     if entry.family == "classifier":
         return _rounded(_classifier(entry, engine, data, samples or SAMPLES))
+    if entry.family == "pixel_diffusion":
+        from genlab.training.guided_evaluation import evaluate_pixel_diffusion
+
+        return _rounded(
+            evaluate_pixel_diffusion(entry, catalogue, engine, data, samples or SAMPLES)
+        )
+    if entry.family == "noisy_classifier":
+        from genlab.training.guided_evaluation import evaluate_noisy_classifier
+
+        return _rounded(evaluate_noisy_classifier(entry, engine, data, samples or SAMPLES))
     if entry.family == "stable_diffusion":
         from genlab.training.toybox.evaluation import evaluate_toybox
 
@@ -107,9 +117,9 @@ def sample_kind(family: str) -> type[SampleRequest]:
 
 
 def _classifier(entry: Entry, engine: Engine, data: Path | None, count: int) -> dict[str, Any]:
-    images, labels = _split(entry, data, train=False, count=count)
-    judged = _judge(engine, entry, images)
-    train = _judge(engine, entry, _split(entry, data, train=True, count=count)[0])
+    images, labels = real_images(entry, data, train=False, count=count)
+    judged = judge_images(engine, entry, images)
+    train = judge_images(engine, entry, real_images(entry, data, train=True, count=count)[0])
     return {
         "accuracy": float((judged["probs"].argmax(axis=1) == labels).mean()),
         "samples": len(images),
@@ -129,15 +139,15 @@ def _unconditional(
             f"{entry.name} cannot be measured: there is no classifier of {entry.dataset} to judge "
             f"it. Train one with `python -m genlab train {entry.dataset}-classifier`."
         )
-    test, _ = _split(entry, data, train=False, count=count)
-    train, _ = _split(entry, data, train=True, count=count)
-    real = _judge(engine, judge, test)["features"]
+    test, _ = real_images(entry, data, train=False, count=count)
+    train, _ = real_images(entry, data, train=True, count=count)
+    real = judge_images(engine, judge, test)["features"]
     images, extras = draw_images(entry, engine, count)
-    judged = _judge(engine, judge, images)
+    judged = judge_images(engine, judge, images)
     histogram = metrics.class_histogram(judged["probs"])
     figures: dict[str, Any] = {
         "fid": metrics.fid(real, judged["features"]),
-        "fid_floor": metrics.fid(real, _judge(engine, judge, train)["features"]),
+        "fid_floor": metrics.fid(real, judge_images(engine, judge, train)["features"]),
         "samples": len(images),
         "class_entropy": metrics.class_entropy(histogram),
         "classes_above_2_percent": metrics.classes_above(histogram, 0.02),
@@ -156,7 +166,7 @@ def _unconditional(
     return figures
 
 
-def _split(
+def real_images(
     entry: Entry, data: Path | None, train: bool, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first images and labels of one half of a checkpoint's dataset."""
@@ -166,7 +176,7 @@ def _split(
     return images[:count].numpy(), labels[:count].numpy()
 
 
-def _judge(engine: Engine, judge: Entry, images: np.ndarray) -> dict[str, np.ndarray]:
+def judge_images(engine: Engine, judge: Entry, images: np.ndarray) -> dict[str, np.ndarray]:
     """`probs` (N, 10) and `features` (N, D) of pictures."""
     parts = np.array_split(images, max(1, len(images) // 500))
     requests = (ask(ClassifyRequest, checkpoint=judge.name, images=part) for part in parts)
@@ -188,6 +198,8 @@ def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
     def short(value: Any) -> Any:
         if isinstance(value, list):
             return [short(item) for item in value]
+        if isinstance(value, dict):
+            return {key: short(item) for key, item in value.items()}
         return float(f"{value:.4g}") if isinstance(value, float) else value
 
     return {key: short(value) for key, value in figures.items()}

@@ -254,6 +254,12 @@ def hardware(device: str) -> str:
     return f"{threads} CPU thread{'s' if threads > 1 else ''}"
 
 
+_CURVES = {
+    "pixel_diffusion": "\n![Accuracy, FID and diversity against guidance_scale](scales.png)\n",
+    "noisy_classifier": "\n![Accuracy against t](accuracy.png)\n",
+}
+
+
 def _card_text(name: str, recipe: Recipe, run: TrainingRun, hardware: str) -> str:
     settings = "\n".join(f"- `{key}`: {value}" for key, value in recipe.hyperparameters.items())
     loop = recipe.train.__module__.replace(".", "/") + ".py"
@@ -274,7 +280,7 @@ def _card_text(name: str, recipe: Recipe, run: TrainingRun, hardware: str) -> st
 {settings}
 
 ![Loss against step](loss.png)
-
+{_CURVES.get(recipe.family, "")}
 ## Measured
 
 The figures at the top of this file come from `python -m genlab evaluate {name} --write-card`.

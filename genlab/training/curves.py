@@ -1,0 +1,64 @@
+"""Measured curves beside a model card: their numbers as JSON and a plot. Knows no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_curves(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what of the figures is a curve, and give back the others, which fit into a card.
+
+    ``scales`` (of `evaluate` for pixel diffusion) becomes ``scales.json`` and ``scales.png``;
+    ``accuracy_by_timestep`` (for a noisy classifier) is also drawn, as ``accuracy.png``.
+    """
+    others = {key: value for key, value in figures.items() if key != "scales"}
+    if "scales" in figures:
+        text = json.dumps(figures["scales"], indent=1)
+        (folder / "scales.json").write_text(text + "\n", encoding="utf-8")
+        _plot_scales(folder / "scales.png", figures["scales"])
+    if "accuracy_by_timestep" in figures:
+        _plot_accuracy(folder / "accuracy.png", figures)
+    return others
+
+
+def _plot_scales(path: Path, scales: Mapping[str, Any]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.4), dpi=110)
+    shown = (("label_accuracy", "label accuracy"), ("fid", "FID"), ("diversity", "diversity"))
+    for axes, (key, title) in zip(figure.subplots(1, 3), shown, strict=True):
+        for method in ("classifier-free", "classifier"):
+            rows = scales.get(method, [])
+            axes.plot([r["guidance_scale"] for r in rows], [r[key] for r in rows], ".-",
+                      label=method)  # fmt: skip
+        if key == "fid":
+            axes.axhline(scales["fid_floor"], color="gray", ls="--", label="real data")
+            axes.set_yscale("log")
+        if key == "diversity":
+            axes.axhline(scales["diversity_floor"], color="gray", ls="--", label="real data")
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlabel("guidance_scale")
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _plot_accuracy(path: Path, figures: Mapping[str, Any]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=110)
+    axes = figure.subplots()
+    axes.plot(figures["timesteps"], figures["accuracy_by_timestep"], ".-")
+    axes.axhline(0.1, color="gray", ls="--", label="chance")
+    axes.set_xlabel("t")
+    axes.set_ylabel("accuracy on noised test pictures")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
