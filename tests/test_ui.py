@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from safetensors.numpy import save_file
 
-from genlab.catalogue import Catalogue, Entry
+from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Failed, Result, Runtime
 from genlab.networks.classifier import Classifier
 from genlab.networks.gan import DCGAN
@@ -44,7 +44,6 @@ from genlab.ui.obedience import obedience
 from genlab.ui.panel import twin
 from genlab.ui.pictures import blank, grid
 from genlab.ui.run import Frame, play
-from genlab.ui.stable_diffusion_tab import EXAMPLES, unknown
 from genlab.world import World
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
@@ -285,13 +284,6 @@ def test_the_plot_has_a_colour_for_each_class_and_reaches_the_farthest_code() ->
     figure: Any = codes_figure(np.array([[0, 1], [40.0, 0]]), np.array([0, 1]), ["0", "1"])
     assert [trace.name for trace in figure.data] == ["0", "1"]
     assert figure.layout.xaxis.range[1] > 40
-
-
-def test_words_that_toybox_does_not_know_are_named() -> None:
-    folder = PROJECT / "checkpoints" / "stable-diffusion-toybox"
-    entry = Entry("toybox", folder, "stable_diffusion", "Toybox", "toybox")
-    assert "“giraffe”" in unknown(entry, "a red giraffe on a blue background", "")
-    assert [unknown(entry, prompt) for prompt in EXAMPLES["toybox"]] == [""] * 4
 
 
 def test_obedience_counts_only_what_the_prompt_asked_for() -> None:

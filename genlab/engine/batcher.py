@@ -30,8 +30,9 @@ class Batcher:
         return sorted((j for lane in self._lanes.values() for j in lane), key=lambda j: j.id)
 
     def count(self, owner: str) -> int:
-        """How many jobs this owner has inside."""
-        return sum(len(lane) for (who, _), lane in self._lanes.items() if who == owner)
+        """How many jobs this owner has inside; cancelled ones are as good as gone."""
+        lanes = [lane for (who, _), lane in self._lanes.items() if who == owner]
+        return sum(not job.cancelled.is_set() for lane in lanes for job in lane)
 
     def add(self, job: Job) -> None:
         """Let a job take part from the next batch on."""

@@ -9,8 +9,10 @@ Elements that tests, the lab guide and screenshots name by id:
 - GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
   gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip.
 - Stable Diffusion: sd-checkpoint, sd-prompt, sd-unknown-words, sd-examples, sd-negative-prompt,
-  sd-steps, sd-guidance, sd-scheduler, sd-seed, sd-dice, sd-count, sd-preview-every, sd-generate,
-  sd-stop, sd-status, sd-gallery, sd-strip.
+  sd-steps, sd-guidance, sd-scheduler, sd-seed, sd-dice, sd-modes; sd-count, sd-preview-every,
+  sd-live, sd-generate, sd-stop, sd-status, sd-gallery, sd-strip; sd-grid-columns,
+  sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, -generate, -stop, -status, -cells,
+  -sheet, -chosen.
 - Page: header, broken (only when a checkpoint could not be read).
 """
 

@@ -6,6 +6,7 @@ Knows no component, no model and no tensor.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ class Run:
     def __init__(self, desk: Desk, owner: str, slot: str) -> None:
         self.owner = owner
         self.slot = slot
+        self.begun = time.monotonic()
         self.ending: Exception | None = None  # why the run has to end, once it has to
         self._desk = desk
         self._jobs: list[Job] = []
@@ -87,6 +89,13 @@ class Desk:
         for run in runs:
             run.end(Stopped())
         return len(runs)
+
+    def make_way(self, owner: str, slot: str, patience: float) -> None:
+        """End the owner's run in a slot for a newer one to come, if it is older than that."""
+        with self._lock:
+            run = self._runs.get((owner, slot))
+        if run is not None and time.monotonic() - run.begun > patience:
+            run.end(Superseded())
 
     @property
     def open_jobs(self) -> int:

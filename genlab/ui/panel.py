@@ -132,6 +132,13 @@ def twin(entries: Sequence[Entry], name: str) -> str:
 
 def seed_and_count(name: str, most: int, count: int) -> tuple[gr.Number, gr.Number]:
     """The seed with its dice, and how many pictures."""
+    seed = seed_with_dice(name)
+    how_many, _ = numbered(f"{name}-count", "Count", "How many pictures.", 1, most, count)
+    return seed, how_many
+
+
+def seed_with_dice(name: str) -> gr.Number:
+    """The seed, and a button that throws another one."""
     with gr.Row(elem_classes=["seed"]):
         seed = gr.Number(
             FIRST_SEED,
@@ -148,8 +155,7 @@ def seed_and_count(name: str, most: int, count: int) -> tuple[gr.Number, gr.Numb
     dice.click(
         None, None, seed, js=f"() => Math.floor(Math.random() * {MAX_SEED})", show_progress="hidden"
     )
-    how_many, _ = numbered(f"{name}-count", "Count", "How many pictures.", 1, most, count)
-    return seed, how_many
+    return seed
 
 
 def numbered(
@@ -197,6 +203,32 @@ def wire(
         panels: one for each request that ``build`` may return, in order.
         captions: a result's figures to one caption a picture; none where it has nothing to say.
     """
+    gr.on(
+        [press.generate.click, *also],
+        drawing(lab, slot, build, len(panels), captions),
+        list(inputs),
+        drawn_on(press, panels),
+        preprocess=False,
+        concurrency_limit=None,
+        trigger_mode="multiple",  # the desk lets the newest win
+        **PRIVATE,
+    )
+    stoppable(lab, slot, press.stop)
+
+
+def drawn_on(press: Buttons, panels: Sequence[Panel]) -> list[gr.components.Component]:
+    """The outputs of a ``drawing``."""
+    return [press.status, press.stop, *(o for panel in panels for o in panel.outputs)]
+
+
+def drawing(
+    lab: Lab,
+    slot: str,
+    build: Callable[..., Sequence[Request]],
+    panels: int = 1,
+    captions: Captions | None = None,
+) -> Callable[..., AsyncIterator[tuple[Any, ...]]]:
+    """A handler that runs what ``build(*values)`` asks for and shows it; see ``wire``."""
 
     async def generate(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         requests: list[Request] = []
@@ -210,7 +242,7 @@ def wire(
             yield (
                 frame.status,
                 gr.Button(interactive=frame.running),
-                *(update for k in range(len(panels)) for update in drawn(k, frame, requests)),
+                *(update for k in range(panels) for update in drawn(k, frame, requests)),
             )
 
     def drawn(k: int, frame: Frame, requests: Sequence[Request]) -> tuple[Any, Any, Any]:
@@ -226,18 +258,7 @@ def wire(
             figures = strip(known)
         return title, gallery, figures
 
-    outputs = [press.status, press.stop, *(o for panel in panels for o in panel.outputs)]
-    gr.on(
-        [press.generate.click, *also],
-        generate,
-        list(inputs),
-        outputs,
-        preprocess=False,
-        concurrency_limit=None,
-        trigger_mode="multiple",  # the desk lets the newest win
-        **PRIVATE,
-    )
-    stoppable(lab, slot, press.stop)
+    return generate
 
 
 def stoppable(lab: Lab, slot: str, button: gr.Button) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from genlab.images import contact_sheet, to_pil
 
 SMALL = 128  # pixels; up to here a browser has to enlarge by whole pixels, not to smooth
+PREVIEW = 256  # pixels; as high as a picture is where many are shown or it lasts a moment
 ZOOMED = 4  # columns; from here a picture grows under the pointer
 
 
@@ -48,6 +49,12 @@ def sheet(images: np.ndarray) -> str:
 def blank(columns: int = 4, rows: int = 4) -> str:
     """The place that a grid will take."""
     return f'<div class="blank" style="--ratio:{columns}/{rows}">Nothing drawn yet</div>'
+
+
+def reduced(picture: np.ndarray) -> np.ndarray:
+    """A uint8 (H, W[, 3]) picture thinned to at most PREVIEW pixels a side."""
+    step = -(-max(picture.shape[:2]) // PREVIEW)
+    return picture[::step, ::step]
 
 
 def data_url(image: np.ndarray) -> str:

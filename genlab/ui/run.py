@@ -18,9 +18,9 @@ from genlab.ui.desk import Run, Stopped, Superseded
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import measure
 from genlab.ui.obedience import reader, scene_of
+from genlab.ui.pictures import reduced
 
 REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
-PREVIEW = 256
 HEARTBEAT = 1.0  # Gradio notices a closed browser tab only when a generator yields
 
 
@@ -92,12 +92,12 @@ async def perform(
 
 
 def previews(events: Sequence[Event]) -> tuple[np.ndarray, ...] | None:
-    """What every job looks like by now, at most PREVIEW pixels high; None unless all can say."""
+    """What every job looks like by now, made small; None unless all can say."""
     shown = [event.preview for event in events if isinstance(event, Progress)]
     if len(shown) < len(events):
         return None
     there = tuple(preview for preview in shown if preview is not None)
-    thinned = tuple(p[:, :: -(-p.shape[1] // PREVIEW), :: -(-p.shape[1] // PREVIEW)] for p in there)
+    thinned = tuple(np.stack([reduced(picture) for picture in some]) for some in there)
     return thinned if len(there) == len(events) else None
 
 

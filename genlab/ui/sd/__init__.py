@@ -1,0 +1,1 @@
+"""The modes of the Stable Diffusion tab, one file each, and the controls that they share."""

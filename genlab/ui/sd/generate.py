@@ -1,0 +1,94 @@
+"""Mode Generate: the picture as it forms, and live mode, which redraws while a slider moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from genlab.catalogue import Entry
+from genlab.requests import Request
+from genlab.ui.lab import Lab
+from genlab.ui.panel import PRIVATE, buttons, drawing, drawn_on, numbered, panel, wire
+from genlab.ui.sd.controls import Controls, asked
+
+SLOT = "sd"
+SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
+PATIENCE = 0.4  # seconds; a live run that takes longer is cancelled for a newer value
+LIVE = "Redraws at once when a setting moves, without previews."
+
+
+def build(lab: Lab, controls: Controls) -> None:
+    """Add the mode's content to the tab."""
+    with gr.Row(elem_classes=["press"]):
+        press = buttons(SLOT)
+    with gr.Row(elem_classes=["split"]):
+        with gr.Column(scale=2, min_width=300, elem_classes=["tall"]):
+            shown = panel(SLOT)
+        with gr.Column(scale=1, min_width=240, elem_classes=["controls"]):
+            count, _ = numbered("sd-count", "Count", "How many pictures.", 1, 16, 4)
+            live = gr.Checkbox(label="Live", info=LIVE, elem_id="sd-live")
+            every, _ = numbered(
+                "sd-preview-every", "Preview every",
+                "Steps between two previews; 0 shows only the end.", 0, 20, 3,
+            )  # fmt: skip
+    inputs = [*controls.inputs, count, every]
+
+    def requests(*values: Any) -> list[Request]:
+        *settings, count, every = values
+        return [asked(settings, count=count, preview_every=every)]
+
+    wire(lab, SLOT, press, [shown], inputs, requests, captions=_read)
+
+    def redrawn(*values: Any) -> list[Request]:
+        return requests(*values[:-1], 0)
+
+    moved = _moves(live, [controls.steps, controls.guidance, controls.scheduler, controls.seed])
+    # The last value always gets its turn, and a run that is slow to end makes way for it.
+    gr.on(
+        [moved.change],
+        drawing(lab, SLOT, redrawn, captions=_read),
+        inputs,
+        drawn_on(press, [shown]),
+        preprocess=False,
+        concurrency_limit=None,
+        trigger_mode="always_last",
+        **PRIVATE,
+    )
+
+    def make_way(request: gr.Request) -> None:
+        lab.desk.make_way(str(request.session_hash), SLOT, PATIENCE)
+
+    moved.change(make_way, None, None, queue=False, trigger_mode="multiple", **PRIVATE)
+
+    def offered(checkpoint: Any) -> Any:
+        if is_small(lab.catalogue.entry(str(checkpoint))):
+            return gr.Checkbox(interactive=True, info=LIVE)
+        return gr.Checkbox(value=False, interactive=False, info="This model is too large for it.")
+
+    controls.checkpoint.change(
+        offered, controls.checkpoint, live, queue=False, preprocess=False, **PRIVATE
+    )
+
+
+def is_small(entry: Entry) -> bool:
+    """Whether a model is of Toybox's size, so that a slider can be followed."""
+    return sum(path.stat().st_size for path in entry.folder.rglob("*.safetensors")) < SMALL
+
+
+def _moves(live: gr.Checkbox, settings: Sequence[Any]) -> gr.Number:
+    """A number that changes whenever a setting does while ``live`` is on; the browser counts."""
+    moves = gr.Number(0, visible="hidden", elem_id="sd-live-moves")
+    gr.on(
+        [live.input, *(setting.change for setting in settings)],
+        None, [live, moves], moves,
+        js="(live, moves) => live ? moves + 1 : moves", show_progress="hidden",
+    )  # fmt: skip
+    return moves
+
+
+def _read(figures: dict[str, Any]) -> Sequence[str]:
+    """What the judge reads in each picture."""
+    return [escape(text) for text in figures.get("read", ())]

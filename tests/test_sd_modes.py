@@ -1,0 +1,185 @@
+"""The modes of the Stable Diffusion tab on a tiny pipeline: what is planned, shown and refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genlab.catalogue import Catalogue, Entry
+from genlab.engine import Engine, Job, Runtime
+from genlab.requests import StableDiffusionRequest, UserError, ask
+from genlab.settings import Settings
+from genlab.ui import Lab
+from genlab.ui.sd.axes import MOST, Axis, axis, plan
+from genlab.ui.sd.controls import EXAMPLES, NAMES, Controls, asked, restored
+from genlab.ui.sd.grid import Moment, fill, planned
+from genlab.ui.sd.sheet import labelled_sheet
+from genlab.ui.sd.words import help_with_words
+from tests.tiny_pipelines import save_tiny_stable_diffusion
+
+PROJECT = Path(__file__).resolve().parent.parent
+TOYBOX = PROJECT / "checkpoints" / "stable-diffusion-toybox"
+BASE = ask(StableDiffusionRequest, checkpoint="sd", prompt="a red seven", negative_prompt="blue")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running lab with a tiny Stable Diffusion."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    save_tiny_stable_diffusion(root / "sd")
+    catalogue = Catalogue(root, Runtime("cpu"))
+    with Engine(catalogue) as engine:
+        yield Lab(Settings(), catalogue, engine)
+
+
+def moments(lab: Lab, *axes: Any, during: Callable[[Moment], None] | None = None) -> list[Moment]:
+    """Every moment of a grid with the given (x, values, y, values)."""
+
+    async def collect() -> list[Moment]:
+        seen = []
+        async for moment in fill(lab, "me", lambda: planned(lab, BASE, *axes)):
+            seen.append(moment)
+            if during is not None:
+                during(moment)
+        return seen
+
+    return asyncio.run(collect())
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def test_words_that_toybox_does_not_know_are_named_beside_those_it_knows() -> None:
+    entry = Entry("toybox", TOYBOX, "stable_diffusion", "Toybox", "toybox")
+    told = help_with_words(entry, "a red castle on a blue background", "giraffe")
+    assert "does not know “castle” or “giraffe”" in told
+    assert "0 to 9" in told
+    assert "sneaker" in told
+    assert [help_with_words(entry, prompt) for prompt in EXAMPLES["toybox"]] == [""] * 4
+
+
+# --- the axes of a grid -----------------------------------------------------------------------
+
+
+def test_values_are_separated_by_commas_or_lines() -> None:
+    assert axis("seed", "1, 2,3", BASE).values == (1, 2, 3)
+    assert axis("negative_prompt", "(none)\na 7, red\n", BASE).values == ("", "a 7, red")
+    assert axis("guidance_scale", "0, 7.5, 0", BASE).labels == ["0", "7.5"]
+    assert axis("seed", [4, 5], BASE).values == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("num_inference_steps", "5, 101", "num_inference_steps is '101', but must be a whole"),
+        ("guidance_scale", "high", "guidance_scale is 'high', but must be a number from 0"),
+        ("scheduler", "ddim, heun", "scheduler is 'heun', but must be one of ddim"),
+        ("seed", " , ", "The axis seed has no values"),
+        ("seed", list(range(MOST + 1)), "has 65 values, but may have at most 64"),
+        ("prompt", "a, b", "An axis is 'prompt', but must be one of num_inference_steps"),
+    ],
+)
+def test_a_wrong_value_on_an_axis_gets_a_sentence(name: str, values: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        axis(name, values, BASE)
+
+
+def test_one_setting_twice_and_too_many_cells_are_refused() -> None:
+    seeds = Axis("seed", tuple(range(9)))
+    with pytest.raises(UserError, match="both the seed; choose two different settings"):
+        plan(BASE, seeds, seeds)
+    with pytest.raises(UserError, match="9 columns and 8 rows make 72 pictures, but .* at most 64"):
+        plan(BASE, seeds, Axis("num_inference_steps", tuple(range(1, 9))))
+
+
+def test_cells_differ_in_both_settings_and_in_nothing_else() -> None:
+    cells = plan(BASE, Axis("seed", (1, 2)), Axis("guidance_scale", (0.0, 8.0))).requests
+    assert [(c.seed, c.guidance_scale) for c in cells] == [(1, 0), (2, 0), (1, 8), (2, 8)]
+    assert {(c.count, c.prompt, c.negative_prompt) for c in cells} == {(1, "a red seven", "blue")}
+
+
+# --- a grid as it fills -----------------------------------------------------------------------
+
+
+def test_a_grid_fills_in_and_can_be_kept(lab: Lab) -> None:
+    shown = moments(lab, "num_inference_steps", "1, 40", "seed", "3, 4")
+    filled = [moment.cells.count("<img") for moment in shown if moment.cells is not None]
+    assert filled == sorted(filled)
+    assert filled[-1] == 4
+    assert any(0 < count < 4 for count in filled), "one-step cells are shown before the others"
+    assert "4 pictures in" in shown[-1].status
+    assert [moment.running for moment in shown] == [True] * (len(shown) - 1) + [False]
+    png = re.search(r"base64,([^\"]+)", shown[-1].sheet or "")
+    assert png is not None
+    sheet = Image.open(io.BytesIO(base64.b64decode(png[1])))
+    assert sheet.width > 2 * 96
+
+
+def test_a_cell_knows_its_own_settings(lab: Lab) -> None:
+    last = moments(lab, "guidance_scale", "1, 6", "scheduler", "ddim, euler")[-1].cells or ""
+    cells = [json.loads(unescape(found)) for found in re.findall(r'data-cell="([^"]+)"', last)]
+    assert [(c["guidance_scale"], c["scheduler"]) for c in cells] == [
+        (1, "ddim"), (6, "ddim"), (1, "euler"), (6, "euler"),
+    ]  # fmt: skip
+
+
+def test_a_cell_that_fails_does_not_take_the_others_along(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = lab.catalogue.load("sd")
+    sound = family.advance
+
+    def advance(job: Job, prediction: Any) -> None:
+        assert isinstance(job.request, StableDiffusionRequest)
+        if job.request.seed == 2:
+            raise UserError("The numbers ran away.")
+        sound(job, prediction)
+
+    monkeypatch.setattr(family, "advance", advance)
+    last = moments(lab, "seed", "1, 2, 3", "num_inference_steps", "1, 2")[-1]
+    assert (last.cells or "").count("<img") == 4
+    assert "4 pictures in" in last.status
+    assert "2 failed: The numbers ran away." in last.status
+
+
+def test_a_grid_can_be_stopped_and_drawn_again_at_once(lab: Lab) -> None:
+    axes = ("seed", ", ".join(map(str, range(8))), "num_inference_steps", "93,94,95,96,97,98,99")
+
+    def stop(moment: Moment) -> None:
+        lab.desk.stop("me")
+
+    last = moments(lab, *axes, during=stop)[-1]
+    assert "Stopped" in last.status
+    again = moments(lab, *axes[:2], "num_inference_steps", "1,2,3,4,5,6,7")[-1]
+    assert "56 pictures in" in again.status, "cancelled cells must not count as waiting"
+
+
+def test_the_contact_sheet_keeps_place_for_what_is_missing() -> None:
+    red = np.full((64, 64, 3), (255, 0, 0), np.uint8)
+    sheet = labelled_sheet("t", "f", ("steps", ["1", "2"]), ("seed", ["7"]), [red, None])
+    colours = [colour for _, colour in sheet.getcolors(1 << 20) or []]
+    counts = {colour: count for count, colour in sheet.getcolors(1 << 20) or []}
+    assert counts[255, 0, 0] == 128 * 128
+    assert (229, 231, 235) in colours
+
+
+# --- settings from and to the controls --------------------------------------------------------
+
+
+def test_what_a_cell_restores_is_what_the_controls_then_ask_for() -> None:
+    wanted = plan(BASE, Axis("seed", (9,)), Axis("guidance_scale", (8.0,))).requests[0]
+    updates = restored(wanted.model_dump())
+    assert len(updates) == len(NAMES) + 2 == len(Controls(*[None] * 9).outputs)  # type: ignore[arg-type]
+    values = [update["value"] for update in updates[: len(NAMES)]]
+    assert asked(values, count=1) == wanted
