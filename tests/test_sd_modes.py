@@ -21,8 +21,15 @@ from genlab.engine import Engine, Job, Runtime
 from genlab.requests import StableDiffusionRequest, UserError, ask
 from genlab.settings import Settings
 from genlab.ui import Lab
+from genlab.ui.pictures import grid
+from genlab.ui.sd import curves
 from genlab.ui.sd.axes import MOST, Axis, axis, plan
+from genlab.ui.sd.cfg import filmed
 from genlab.ui.sd.controls import EXAMPLES, NAMES, Controls, asked, restored
+from genlab.ui.sd.curves import SETTINGS, along
+from genlab.ui.sd.curves_plot import Point, curves_figure, interval
+from genlab.ui.sd.film_view import difference_map, film_html
+from genlab.ui.sd.generate import restored_from
 from genlab.ui.sd.grid import Moment, fill, planned
 from genlab.ui.sd.sheet import labelled_sheet
 from genlab.ui.sd.words import help_with_words
@@ -30,6 +37,7 @@ from tests.tiny_pipelines import save_tiny_stable_diffusion
 
 PROJECT = Path(__file__).resolve().parent.parent
 TOYBOX = PROJECT / "checkpoints" / "stable-diffusion-toybox"
+PNG = r"data:image/png;base64,([^\"]+)"
 BASE = ask(StableDiffusionRequest, checkpoint="sd", prompt="a red seven", negative_prompt="blue")
 
 
@@ -120,9 +128,7 @@ def test_a_grid_fills_in_and_can_be_kept(lab: Lab) -> None:
     assert any(0 < count < 4 for count in filled), "one-step cells are shown before the others"
     assert "4 pictures in" in shown[-1].status
     assert [moment.running for moment in shown] == [True] * (len(shown) - 1) + [False]
-    png = re.search(r"base64,([^\"]+)", shown[-1].sheet or "")
-    assert png is not None
-    sheet = Image.open(io.BytesIO(base64.b64decode(png[1])))
+    sheet = Image.open(io.BytesIO(base64.b64decode(re.findall(PNG, shown[-1].sheet or "")[0])))
     assert sheet.width > 2 * 96
 
 
@@ -172,6 +178,132 @@ def test_the_contact_sheet_keeps_place_for_what_is_missing() -> None:
     counts = {colour: count for count, colour in sheet.getcolors(1 << 20) or []}
     assert counts[255, 0, 0] == 128 * 128
     assert (229, 231, 235) in colours
+
+
+def test_a_cells_picture_and_the_contact_sheet_carry_recipes(lab: Lab) -> None:
+    last = moments(lab, "seed", "5, 6", "guidance_scale", "1, 3")[-1]
+    pictures = [base64.b64decode(found) for found in re.findall(PNG, last.cells or "")]
+    requests = [lab.catalogue.restore(png)[0] for png in pictures]
+    assert [(r.seed, r.guidance_scale) for r in requests] == [(5, 1), (6, 1), (5, 3), (6, 3)]  # type: ignore[attr-defined]
+    sheet = Image.open(io.BytesIO(base64.b64decode(re.findall(PNG, last.sheet or "")[0])))
+    assert json.loads(sheet.info["genlab-grid"]) == {"seed": [5, 6], "guidance_scale": [1, 3]}
+
+
+# --- the film of guidance ---------------------------------------------------------------------
+
+
+def film(lab: Lab, steps: int) -> dict[str, Any]:
+    request = ask(
+        StableDiffusionRequest, **filmed(BASE).model_dump() | {"num_inference_steps": steps}
+    )
+    return lab.engine.submit(request).result().extras
+
+
+def test_every_step_of_a_film_is_in_the_page_and_the_last_one_is_shown(lab: Lab) -> None:
+    shown = film_html(film(lab, 6))
+    assert shown.count("<img") == 6 * 4
+    assert re.findall(r'data-frame="(\d)"[^>]*" hidden>', shown) == list("01234")
+    assert "<output>6 of 6, t = " in shown
+
+
+def test_the_difference_is_dark_where_both_agree_and_bright_where_they_differ_most() -> None:
+    one = np.zeros((2, 4, 4, 3), np.uint8)
+    other = one.copy()
+    other[1, 0, 0], other[0, 0, 0] = 200, 100
+    shown = difference_map(one, other)
+    assert shown.shape == (2, 4, 4, 3)
+    assert shown[0, 1, 1].sum() < shown[0, 0, 0].sum() < shown[1, 0, 0].sum()
+    assert difference_map(one, one).max() < 50, "no difference at all is dark, not an error"
+
+
+def test_a_run_without_guidance_has_nothing_to_compare() -> None:
+    with pytest.raises(UserError, match="At guidance_scale 1 the model predicts once"):
+        filmed(BASE.model_copy(update={"guidance_scale": 1.0}))
+
+
+# --- curves -----------------------------------------------------------------------------------
+
+
+def test_pictures_that_nobody_can_judge_are_refused_with_the_reason(lab: Lab) -> None:
+    with pytest.raises(UserError, match="no judge knows what Tiny can draw; choose Toybox"):
+        along(lab, BASE, SETTINGS[0])
+    single = BASE.model_copy(update={"count": 1})
+    with pytest.raises(UserError, match="one picture has no diversity"):
+        along(lab, single, SETTINGS[0])
+
+
+def test_toybox_is_judged_where_its_judge_is_and_the_prompt_is_of_its_world() -> None:
+    toybox = Catalogue(PROJECT / "checkpoints", Runtime("cpu"))
+    real = Lab(Settings(), toybox, Engine(toybox))
+    known = {"checkpoint": TOYBOX.name, "num_inference_steps": 40}
+    sevens = ask(StableDiffusionRequest, prompt="a red 7", **known)
+    scale = along(real, sevens, SETTINGS[0])
+    assert [r.guidance_scale for r in scale] == list(SETTINGS[0].values)
+    assert {r.num_inference_steps for r in scale} == {15}, "fewer steps, so that it takes seconds"
+    assert [r.num_inference_steps for r in along(real, sevens, SETTINGS[1])][-1] == 50
+    with pytest.raises(UserError, match="the judge reads prompts of one or two things"):
+        along(real, ask(StableDiffusionRequest, prompt="a castle", **known), SETTINGS[0])
+
+
+def test_points_come_one_by_one_and_say_how_sure_they_are(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def judged(lab: Lab, run: Any, requests: Any, results: Any) -> list[dict[str, Any]]:
+        return [
+            {"all_as_asked_percent": 2 * r.num_inference_steps, "diversity": 1.0} for r in requests
+        ]
+
+    monkeypatch.setattr(curves, "judged", judged)
+    requests = [
+        BASE.model_copy(update={"num_inference_steps": steps, "count": 2}) for steps in (1, 10, 40)
+    ]
+
+    async def collect() -> list[curves.Moment]:
+        return [m async for m in curves.points(lab, "me", SETTINGS[1], lambda: requests)]
+
+    shown = asyncio.run(collect())
+    counts = [len(moment.points) for moment in shown if moment.points is not None]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (0, 3)
+    assert any(0 < count < 3 for count in counts)
+    assert {(p.value, p.as_asked, p.count) for p in shown[-1].points or ()} == {
+        (1, 2, 2), (10, 20, 2), (40, 80, 2),
+    }  # fmt: skip
+    assert "6 pictures in" in shown[-1].status
+
+
+def test_the_interval_of_few_pictures_is_wide_and_never_leaves_the_scale() -> None:
+    low, high = interval(Point(4, 100.0, 1.0, 6))
+    assert (round(low), high) == (61, 100)  # Wilson's for 6 of 6
+    low, high = interval(Point(4, 50.0, 1.0, 100))
+    assert (round(low), round(high)) == (40, 60)
+
+
+def test_the_slider_is_marked_on_the_curve() -> None:
+    figure: Any = curves_figure("guidance_scale", (0, 15), [Point(4, 50, 1, 6)], 7.5)
+    assert figure.layout.shapes[0].x0 == 7.5
+    assert not curves_figure("guidance_scale", (0, 15), [], None).layout.shapes
+
+
+# --- PNGs with recipes ------------------------------------------------------------------------
+
+
+def test_a_dropped_png_gives_back_its_settings_and_is_not_kept(lab: Lab, tmp_path: Path) -> None:
+    request = BASE.model_copy(update={"seed": 11, "count": 3, "guidance_scale": 6.5})
+    shown = grid(np.zeros((3, 16, 16, 3), np.uint8), recipes=lab.catalogue.recipes(request))
+    assert shown.count('class="save"') == 3
+    file = tmp_path / "dropped.png"
+    file.write_bytes(base64.b64decode(re.findall(PNG, shown)[2]))
+    found, notes = restored_from(lab, file)
+    assert (found.seed, found.count, found.guidance_scale, notes) == (13, 1, 6.5, ())
+    assert not file.exists()
+
+
+def test_a_png_without_a_recipe_is_refused(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "plain.png"
+    Image.new("RGB", (8, 8)).save(file)
+    with pytest.raises(UserError, match="carries no recipe"):
+        restored_from(lab, file)
 
 
 # --- settings from and to the controls --------------------------------------------------------

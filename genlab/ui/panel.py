@@ -7,6 +7,7 @@ wrong one gets its sentence, not Gradio's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +16,8 @@ from typing import Any
 import gradio as gr
 
 from genlab.catalogue import Entry
-from genlab.requests import MAX_SEED, Request
+from genlab.recipe import Recipe
+from genlab.requests import MAX_SEED, Request, SampleRequest
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import strip
 from genlab.ui.pictures import blank, grid
@@ -232,6 +234,7 @@ def drawing(
 
     async def generate(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         requests: list[Request] = []
+        recipes: list[list[Recipe]] = []
 
         def asked() -> Sequence[Request]:
             # An empty box sends None, which would read oddly in a sentence.
@@ -239,13 +242,17 @@ def drawing(
             return requests
 
         async for frame in play(lab, str(request.session_hash), slot, asked):
+            if frame.results is not None:
+                recipes = await asyncio.to_thread(recipes_of, lab, requests)
             yield (
                 frame.status,
                 gr.Button(interactive=frame.running),
-                *(update for k in range(panels) for update in drawn(k, frame, requests)),
+                *(u for k in range(panels) for u in drawn(k, frame, requests, recipes)),
             )
 
-    def drawn(k: int, frame: Frame, requests: Sequence[Request]) -> tuple[Any, Any, Any]:
+    def drawn(
+        k: int, frame: Frame, requests: Sequence[Request], recipes: Sequence[Sequence[Recipe]]
+    ) -> tuple[Any, Any, Any]:
         """What panel k shows of a frame."""
         title, gallery, figures = gr.skip(), gr.skip(), gr.skip()
         known = frame.measures[k] if frame.measures is not None and k < len(requests) else {}
@@ -253,12 +260,18 @@ def drawing(
         if frame.pictures is not None and k < len(requests) and (said or frame.measures is None):
             title = heading(lab.catalogue.entry(requests[k].checkpoint).title)
             room = ["&nbsp;"] * len(frame.pictures[k]) if captions else ()  # so nothing jumps later
-            gallery = grid(frame.pictures[k], said or room)
+            told = recipes[k] if recipes else ()
+            gallery = grid(frame.pictures[k], said or room, recipes=told)
         if frame.measures is not None and k < len(requests):
             figures = strip(known)
         return title, gallery, figures
 
     return generate
+
+
+def recipes_of(lab: Lab, requests: Sequence[Request]) -> list[list[Recipe]]:
+    """The recipes of each request's pictures; none for pictures that were given, not drawn."""
+    return [lab.catalogue.recipes(r) if isinstance(r, SampleRequest) else [] for r in requests]
 
 
 def stoppable(lab: Lab, slot: str, button: gr.Button) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from genlab.engine import Cancelled, Event, Failed, Progress, Result
+from PIL.PngImagePlugin import PngInfo
+
+from genlab.catalogue import Catalogue
+from genlab.engine import Event, Failed, Progress, Result
+from genlab.recipe import KEY
 from genlab.requests import StableDiffusionRequest
 from genlab.ui.pictures import SMALL, data_url, reduced
-from genlab.ui.sd.axes import Plan
+from genlab.ui.sd.axes import AXES, Plan
 from genlab.ui.sd.controls import SCHEDULER_NAMES
+from genlab.ui.sd.sheet import labelled_sheet
 
 SETTINGS = (
     "num_inference_steps", "guidance_scale", "scheduler", "seed", "negative_prompt",
@@ -28,10 +34,17 @@ PICK = """element.addEventListener("click", event => {
 
 
 class Table:
-    """The HTML of a plan's cells; a finished cell is encoded once."""
+    """A plan's cells as HTML and, at the end, as one PNG; a finished cell is encoded once.
 
-    def __init__(self, plan: Plan) -> None:
+    Args:
+        plan: the cells.
+        catalogue: knows the recipe of each, which its picture carries.
+    """
+
+    def __init__(self, plan: Plan, catalogue: Catalogue) -> None:
         self.plan = plan
+        self.title = catalogue.entry(plan.requests[0].checkpoint).title
+        self._recipes = [catalogue.recipes(request)[0] for request in plan.requests]
         self._done: dict[int, str] = {}
 
     def html(self, events: Sequence[Event]) -> str:
@@ -53,14 +66,46 @@ class Table:
             f"<tbody>{body}</tbody></table></div>"
         )
 
+    def png(self, events: Sequence[Event]) -> bytes:
+        """The labelled contact sheet; it carries the first cell's recipe and both axes."""
+        columns, rows = self.plan.columns, self.plan.rows
+        base = self.plan.requests[0]
+        same = {k: v for k, v in settings_of(base).items() if k not in (columns.name, rows.name)}
+        picture = labelled_sheet(
+            f"{self.title}: {base.prompt}",
+            ", ".join(f"{AXES[name][0]} {_told(name, value)}" for name, value in same.items()),
+            (columns.title, columns.labels),
+            (rows.title, rows.labels),
+            [event.images[0] if isinstance(event, Result) else None for event in events],
+        )
+        told = PngInfo()
+        told.add_text(KEY, self._recipes[0].to_text())
+        told.add_text(
+            "genlab-grid", json.dumps({axis.name: axis.values for axis in (columns, rows)})
+        )
+        file = io.BytesIO()
+        picture.save(file, format="PNG", pnginfo=told)
+        return file.getvalue()
+
     def _cell(self, k: int, events: Sequence[Event]) -> str:
-        if k not in self._done:
-            event = events[k]
-            cell = _drawn(self.plan.requests[k], event)
-            if not isinstance(event, Result):
-                return cell
+        if k in self._done:
+            return self._done[k]
+        event, settings = events[k], settings_of(self.plan.requests[k])
+        if isinstance(event, Result):
+            picture = event.images[0]
+            looks = "pixels" if picture.shape[0] <= SMALL else ""
+            source = data_url(reduced(picture), self._recipes[k])
+            inside = f'<img class="{looks}" src="{source}" alt="">'
+        else:
+            inside = _waiting(event)
+        spoken = ", ".join(f"{name} {_told(name, value)}" for name, value in settings.items())
+        cell = (
+            f'<td><button data-cell="{escape(json.dumps(settings))}" aria-label="{escape(spoken)}">'
+            f"{inside}</button></td>"
+        )
+        if isinstance(event, Result):
             self._done[k] = cell
-        return self._done[k]
+        return cell
 
 
 def chosen(settings: dict[str, Any], picture: str) -> str:
@@ -86,21 +131,11 @@ def settings_of(request: StableDiffusionRequest) -> dict[str, Any]:
     return {name: getattr(request, name) for name in SETTINGS}
 
 
-def _drawn(request: StableDiffusionRequest, event: Event) -> str:
-    settings = settings_of(request)
-    spoken = ", ".join(f"{name} {_told(name, value)}" for name, value in settings.items())
-    if isinstance(event, Result):
-        picture = event.images[0]
-        looks = "pixels" if picture.shape[0] <= SMALL else ""
-        inside = f'<img class="{looks}" src="{data_url(reduced(picture))}" alt="">'
-    elif isinstance(event, Failed):
-        inside = f'<i class="failed" title="{escape(event.message)}">failed</i>'
-    elif isinstance(event, Progress):
-        inside = f"<i>{event.step}/{event.total}</i>"
-    else:
-        inside = "<i>stopped</i>" if isinstance(event, Cancelled) else "<i></i>"
-    given = escape(json.dumps(settings))
-    return f'<td><button data-cell="{given}" aria-label="{escape(spoken)}">{inside}</button></td>'
+def _waiting(event: Event) -> str:
+    """What stands in a cell without a picture."""
+    if isinstance(event, Failed):
+        return f'<i class="failed" title="{escape(event.message)}">failed</i>'
+    return f"<i>{event.step}/{event.total}</i>" if isinstance(event, Progress) else "<i></i>"
 
 
 def _told(name: str, value: Any) -> str:

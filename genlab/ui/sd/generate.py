@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from genlab.catalogue import Entry
-from genlab.requests import Request
+from genlab.requests import Request, StableDiffusionRequest, UserError
 from genlab.ui.lab import Lab
 from genlab.ui.panel import PRIVATE, buttons, drawing, drawn_on, numbered, panel, wire
-from genlab.ui.sd.controls import Controls, asked
+from genlab.ui.run import complaint
+from genlab.ui.sd.controls import Controls, asked, restored
 
 SLOT = "sd"
 SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
 PATIENCE = 0.4  # seconds; a live run that takes longer is cancelled for a newer value
+READ = "The controls are as they were for this picture: Generate draws it again."
 LIVE = "Redraws at once when a setting moves, without previews."
 
 
@@ -28,12 +31,16 @@ def build(lab: Lab, controls: Controls) -> None:
         with gr.Column(scale=2, min_width=300, elem_classes=["tall"]):
             shown = panel(SLOT)
         with gr.Column(scale=1, min_width=240, elem_classes=["controls"]):
-            count, _ = numbered("sd-count", "Count", "How many pictures.", 1, 16, 4)
+            count, count_slider = numbered("sd-count", "Count", "How many pictures.", 1, 16, 4)
             live = gr.Checkbox(label="Live", info=LIVE, elem_id="sd-live")
             every, _ = numbered(
                 "sd-preview-every", "Preview every",
                 "Steps between two previews; 0 shows only the end.", 0, 20, 3,
             )  # fmt: skip
+            dropped = gr.File(
+                label="Drop a GenLab PNG", file_types=[".png"], height=110, elem_id="sd-png"
+            )
+            note = gr.HTML(elem_id="sd-png-note", elem_classes=["flush"])
     inputs = [*controls.inputs, count, every]
 
     def requests(*values: Any) -> list[Request]:
@@ -63,6 +70,21 @@ def build(lab: Lab, controls: Controls) -> None:
 
     moved.change(make_way, None, None, queue=False, trigger_mode="multiple", **PRIVATE)
 
+    def read(file: Any) -> list[Any]:
+        """The controls of a dropped PNG's recipe; the file is not kept."""
+        try:
+            request, notes = restored_from(lab, Path(file["path"]))
+        except UserError as error:
+            return [complaint(str(error)), None, *[gr.skip()] * (len(controls.outputs) + 2)]
+        told = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in (READ, *notes))
+        settings = restored(request.model_dump())
+        return [told, None, *settings, request.count, request.count]
+
+    dropped.upload(
+        read, dropped, [note, dropped, *controls.outputs, count, count_slider],
+        queue=False, preprocess=False, **PRIVATE,
+    )  # fmt: skip
+
     def offered(checkpoint: Any) -> Any:
         if is_small(lab.catalogue.entry(str(checkpoint))):
             return gr.Checkbox(interactive=True, info=LIVE)
@@ -76,6 +98,20 @@ def build(lab: Lab, controls: Controls) -> None:
 def is_small(entry: Entry) -> bool:
     """Whether a model is of Toybox's size, so that a slider can be followed."""
     return sum(path.stat().st_size for path in entry.folder.rglob("*.safetensors")) < SMALL
+
+
+def restored_from(lab: Lab, path: Path) -> tuple[StableDiffusionRequest, tuple[str, ...]]:
+    """What the picture in an uploaded PNG was asked with, and what differs here; deletes the file.
+
+    Raises UserError.
+    """
+    content = path.read_bytes()
+    path.unlink()
+    request, notes = lab.catalogue.restore(content)
+    if not isinstance(request, StableDiffusionRequest):
+        title = lab.catalogue.entry(request.checkpoint).title
+        raise UserError(f"That picture was drawn by {title}, which is in another tab.")
+    return request, notes
 
 
 def _moves(live: gr.Checkbox, settings: Sequence[Any]) -> gr.Number:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import io
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from genlab.engine import Event, Failed, Progress, Queued, Result
-from genlab.requests import StableDiffusionRequest, UserError
-from genlab.ui.desk import Stopped, Superseded
+from genlab.engine import Result
+from genlab.engine.job import FINAL
+from genlab.requests import StableDiffusionRequest
 from genlab.ui.lab import Lab
 from genlab.ui.panel import PRIVATE, buttons, chooser, stoppable
-from genlab.ui.run import complaint, follow, plural, progress, said
-from genlab.ui.sd.axes import AXES, MOST, Axis, Plan, axis, plan
-from genlab.ui.sd.cells import PICK, Table, chosen, settings_of
+from genlab.ui.run import play
+from genlab.ui.sd.axes import AXES, MOST, Plan, axis, plan
+from genlab.ui.sd.cells import PICK, Table, chosen
 from genlab.ui.sd.controls import Controls, asked, restored
-from genlab.ui.sd.sheet import labelled_sheet
+from genlab.ui.sd.progress import failures, told
 
 SLOT = "sd-grid"
 INTRO = (
@@ -93,22 +90,29 @@ async def fill(
 ) -> AsyncGenerator[Moment, None]:
     """Run every cell of a plan as a job of its own and tell the page; one may fail alone."""
     begun = time.monotonic()
-    with lab.desk.run(owner, slot) as run:
-        try:
-            wanted = build()
-            table, events = Table(wanted), ()
-            async with aclosing(follow(run, run.submit(wanted.requests), apart=True)) as moments:
-                async for events in moments:
-                    status = _progress(events, time.monotonic() - begun)
-                    yield Moment(status, True, table.html(events), "")
-            status = _summary(events, time.monotonic() - begun)
-            yield Moment(status, False, table.html(events), download(png(lab, wanted, events)))
-        except UserError as error:
-            yield Moment(complaint(str(error)), False)
-        except Stopped:
-            yield Moment(said("Stopped. The engine is free again."), False)
-        except Superseded:
-            return
+    drawn: list[Plan] = []
+
+    def requests() -> Sequence[StableDiffusionRequest]:
+        drawn.append(build())
+        return drawn[0].requests
+
+    table: Table | None = None
+    ended = ""
+    async for frame in play(lab, owner, slot, requests, judge=False, apart=True):
+        if frame.events is None:
+            yield Moment(ended or frame.status, frame.running)
+            continue
+        if table is None:
+            table = await asyncio.to_thread(Table, drawn[0], lab.catalogue)
+        if all(isinstance(event, FINAL) for event in frame.events):
+            ended = frame.status + failures(frame.events)
+            sheet = download(await asyncio.to_thread(table.png, frame.events))
+            yield Moment(ended, True, table.html(frame.events), sheet)
+        else:
+            count = sum(isinstance(event, Result) for event in frame.events)
+            what = f"{count} of {len(frame.events)} pictures"
+            status = told(what, frame.events, time.monotonic() - begun)
+            yield Moment(status, True, table.html(frame.events), "")
 
 
 def planned(
@@ -119,36 +123,10 @@ def planned(
     return plan(base, axis(x, x_values or "", base), axis(y, y_values or "", base), most)
 
 
-def png(lab: Lab, wanted: Plan, events: Sequence[Event]) -> bytes:
-    """The grid as one labelled PNG."""
-    base = wanted.requests[0]
-    taken = {wanted.columns.name, wanted.rows.name}
-    fixed = {k: v for k, v in settings_of(base).items() if k not in taken and v != ""}
-    title = lab.catalogue.entry(base.checkpoint).title
-    picture = labelled_sheet(
-        f"{title}: {base.prompt}",
-        ", ".join(f"{AXES[name][0]} {value}" for name, value in fixed.items()),
-        _labels(wanted.columns),
-        _labels(wanted.rows),
-        [event.images[0] if isinstance(event, Result) else None for event in events],
-    )
-    return _encoded(picture)
-
-
 def download(content: bytes) -> str:
     """A link that saves the PNG."""
     url = "data:image/png;base64," + base64.b64encode(content).decode()
     return f'<a class="save-all" download="genlab-grid.png" href="{url}">Download as PNG</a>'
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
-    return file.getvalue()
-
-
-def _labels(axis: Axis) -> tuple[str, Sequence[str]]:
-    return axis.title, axis.labels
 
 
 def _axis_controls(name: str, label: str, setting: str) -> tuple[gr.Dropdown, gr.Textbox]:
@@ -166,28 +144,3 @@ def _axis_controls(name: str, label: str, setting: str) -> tuple[gr.Dropdown, gr
         None, chosen_axis, values, js=f"name => ({defaults})[name]", show_progress="hidden"
     )
     return chosen_axis, values
-
-
-def _progress(events: Sequence[Event], seconds: float) -> str:
-    """How many cells are there, and how long the rest will take."""
-    drawn = sum(isinstance(event, Result) for event in events)
-    shares = [1.0 if isinstance(e, (Result, Failed)) else _share(e) for e in events]
-    done = sum(shares) / len(shares)
-    if not done:
-        return progress([event for event in events if isinstance(event, Queued)] or [Queued(1)])
-    left = seconds / done - seconds
-    remains = f", about {max(1, round(left))} s left" if left >= 0.5 else ""
-    return said(f"{drawn} of {len(events)} pictures{remains}", done)
-
-
-def _share(event: Event) -> float:
-    return event.step / event.total if isinstance(event, Progress) else 0.0
-
-
-def _summary(events: Sequence[Event], seconds: float) -> str:
-    drawn = sum(isinstance(event, Result) for event in events)
-    failures = [event.message for event in events if isinstance(event, Failed)]
-    told = said(f"{drawn} {plural(drawn, 'picture')} in {seconds:.2f} s.")
-    if failures:
-        told += f'<p class="note">{len(failures)} failed: {escape(failures[0])}</p>'
-    return told

@@ -1,0 +1,57 @@
+"""Mode What CFG does: the two predictions of each step, and what guidance makes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from genlab.requests import StableDiffusionRequest, UserError
+from genlab.ui.lab import Lab
+from genlab.ui.panel import PRIVATE, buttons, stoppable
+from genlab.ui.run import play
+from genlab.ui.sd.controls import Controls, asked
+from genlab.ui.sd.film_view import FOLLOW, blank_film, film_html
+
+SLOT = "sd-cfg"
+INTRO = (
+    "Each step predicts the clean picture twice, **without and with the prompt**, and goes on past "
+    "the second: unconditional + scale × (conditional − unconditional). Move the step: when does "
+    "the model know what it draws, and what does the scale add?"
+)
+
+
+def build(lab: Lab, controls: Controls) -> None:
+    """Add the mode's content to the tab."""
+    gr.Markdown(INTRO, elem_classes=["intro"])
+    with gr.Row(elem_classes=["press"]):
+        press = buttons(SLOT, "Film a run")
+    film = gr.HTML(blank_film(), elem_id=f"{SLOT}-film", elem_classes=["flush"], js_on_load=FOLLOW)
+
+    async def run(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        def build() -> list[StableDiffusionRequest]:
+            return [filmed(asked(values))]
+
+        async for frame in play(lab, str(request.session_hash), SLOT, build, judge=False):
+            shown = gr.skip()
+            if frame.results is not None:
+                shown = await asyncio.to_thread(film_html, frame.results[0].extras)
+            yield frame.status, gr.Button(interactive=frame.running), shown
+
+    press.generate.click(
+        run, controls.inputs, [press.status, press.stop, film],
+        preprocess=False, concurrency_limit=None, trigger_mode="multiple", **PRIVATE,
+    )  # fmt: skip
+    stoppable(lab, SLOT, press.stop)
+
+
+def filmed(request: StableDiffusionRequest) -> StableDiffusionRequest:
+    """The request with a film of its first picture; raises UserError where there is none to see."""
+    if not request.guided:
+        raise UserError(
+            f"At guidance_scale {request.guidance_scale:g} the model predicts once, with the "
+            "prompt: there is no second prediction to compare. Set it above 1."
+        )
+    return request.model_copy(update={"count": 1, "preview_every": 0, "film": True})
