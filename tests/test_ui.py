@@ -114,7 +114,7 @@ def test_every_event_is_private_or_a_documented_endpoint(lab: Lab) -> None:
     public = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
     assert public == {
         "checkpoints", "vae_sample", "vae_reconstruct", "gan_sample", "stable_diffusion_sample",
-        "stop",
+        "stable_diffusion_grid", "stop",
     }  # fmt: skip
     described = page.get_api_info()["named_endpoints"]
     assert {f"/{name}" for name in public} == set(described)

@@ -7,14 +7,16 @@ Every function is an endpoint of its name; its docstring is the endpoint's descr
 import asyncio
 import uuid
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
-from gradio.processing_utils import save_pil_to_cache
+from gradio.processing_utils import save_bytes_to_cache, save_pil_to_cache
 from gradio.utils import get_upload_folder
 
+from genlab.engine import Failed, Result
 from genlab.families.gan import snapshot_steps
 from genlab.images import to_pil
 from genlab.recipe import Recipe, put
@@ -31,7 +33,9 @@ from genlab.requests import (
 from genlab.ui.desk import Stopped
 from genlab.ui.examples import examples
 from genlab.ui.lab import Lab
-from genlab.ui.run import finished, judged
+from genlab.ui.run import finished, follow, judged
+from genlab.ui.sd.cells import Table, settings_of
+from genlab.ui.sd.grid import planned
 
 
 def add_api(lab: Lab) -> None:
@@ -122,6 +126,49 @@ def add_api(lab: Lab) -> None:
             scheduler=scheduler, seed=seed, count=count,
         )  # fmt: skip
 
+    async def stable_diffusion_grid(
+        client: gr.Request,
+        prompt: str,
+        columns: str = "num_inference_steps",
+        column_values: list = [1, 2, 5, 10, 25],  # noqa: B006 (read only; a client sees it)
+        rows: str = "guidance_scale",
+        row_values: list = [0, 1, 2, 4, 8, 15],  # noqa: B006
+        negative_prompt: str = "",
+        num_inference_steps: int = 25,
+        guidance_scale: float = 4.0,
+        scheduler: str = "dpmpp-2m",
+        seed: int = 0,
+        checkpoint: str = "stable-diffusion-toybox",
+    ) -> tuple[list[dict], list[dict]]:
+        """Two settings against each other. Returns files, the labelled sheet first, and the cells.
+
+        columns and rows: two of num_inference_steps, guidance_scale, seed, scheduler,
+        negative_prompt; at most 64 cells. A cell has its settings, "file" (an index of the files,
+        or null) and "failed" (a sentence, or null).
+        """
+        with sentences(), lab.desk.run(str(client.session_hash), f"api-{uuid.uuid4()}") as run:
+            base = ask(
+                StableDiffusionRequest,
+                checkpoint=checkpoint, prompt=prompt, negative_prompt=negative_prompt,
+                num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
+                scheduler=scheduler, seed=seed,
+            )  # fmt: skip
+            wanted = planned(lab, base, columns, column_values, rows, row_values)
+            async with aclosing(follow(run, run.submit(wanted.requests), apart=True)) as moments:
+                events = [seen async for seen in moments][-1]
+            table = await asyncio.to_thread(Table, wanted, lab.catalogue)
+        path = save_bytes_to_cache(table.png(events), "genlab-grid.png", get_upload_folder())
+        drawn, cells = [FileData(path=path).model_dump()], []
+        for request, event in zip(wanted.requests, events, strict=True):
+            cell: dict[str, Any] = settings_of(request) | {"file": None, "failed": None}
+            if isinstance(event, Result):
+                cell["file"] = len(drawn)
+                drawn += files(event.images, lab.catalogue.recipes(request))
+            elif isinstance(event, Failed):
+                cell["failed"] = event.message
+            cells.append(cell)
+        return drawn, cells
+
     async def stop(client: gr.Request) -> int:
         """End all that this client has running or waiting. Returns how many runs that were."""
         return lab.desk.stop(str(client.session_hash))
@@ -139,7 +186,8 @@ def add_api(lab: Lab) -> None:
         return files(result.images, recipes), figures | told
 
     for endpoint in (
-        checkpoints, vae_sample, vae_reconstruct, gan_sample, stable_diffusion_sample, stop,
+        checkpoints, vae_sample, vae_reconstruct, gan_sample, stable_diffusion_sample,
+        stable_diffusion_grid, stop,
     ):  # fmt: skip
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
 
