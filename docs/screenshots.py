@@ -29,6 +29,9 @@ VIEWS = {  # file name: the tabs to open, and the name that its buttons begin wi
     "vae-codes": (["VAE", "2-D codes"], "vae-codes"),
     "gan": (["GAN"], "gan"),
     "stable-diffusion": (["Stable Diffusion"], "sd"),
+    "stable-diffusion-grid": (["Stable Diffusion", "Grid"], "sd-grid"),
+    "stable-diffusion-scale": (["Stable Diffusion", "Curves"], "sd-curve-scale"),
+    "stable-diffusion-cfg": (["Stable Diffusion", "What CFG does"], "sd-cfg"),
 }
 WIDTHS = {1440: 900, 390: 844}  # a projector and a phone: width and height in pixels
 SCHEMES = ("light", "dark")

@@ -90,11 +90,11 @@ class Desk:
             run.end(Stopped())
         return len(runs)
 
-    def make_way(self, owner: str, slot: str, patience: float) -> None:
-        """End the owner's run in a slot for a newer one to come, if it is older than that."""
+    def make_way(self, owner: str, slot: str, begun_before: float) -> None:
+        """End the owner's run in a slot for a newer one to come, if it is as old as that."""
         with self._lock:
             run = self._runs.get((owner, slot))
-        if run is not None and time.monotonic() - run.begun > patience:
+        if run is not None and run.begun < begun_before:
             run.end(Superseded())
 
     @property

@@ -11,7 +11,7 @@ import gradio as gr
 from genlab.requests import StableDiffusionRequest, UserError
 from genlab.ui.lab import Lab
 from genlab.ui.panel import PRIVATE, buttons, stoppable
-from genlab.ui.run import play
+from genlab.ui.run import complaint, play
 from genlab.ui.sd.controls import Controls, asked
 from genlab.ui.sd.film_view import FOLLOW, blank_film, film_html
 
@@ -21,6 +21,8 @@ INTRO = (
     "the second: unconditional + scale × (conditional − unconditional). Move the step: when does "
     "the model know what it draws, and what does the scale add?"
 )
+
+NO_FILM = complaint("This model does not show its two predictions; choose Toybox.")
 
 
 def build(lab: Lab, controls: Controls) -> None:
@@ -35,10 +37,13 @@ def build(lab: Lab, controls: Controls) -> None:
             return [filmed(asked(values))]
 
         async for frame in play(lab, str(request.session_hash), SLOT, build, judge=False):
-            shown = gr.skip()
             if frame.results is not None:
-                shown = await asyncio.to_thread(film_html, frame.results[0].extras)
-            yield frame.status, gr.Button(interactive=frame.running), shown
+                extras = frame.results[0].extras
+                told = "film_uncond" in extras  # a pipeline that runs as a whole keeps no film
+                film_or_not = await asyncio.to_thread(film_html, extras) if told else NO_FILM
+                yield frame.status, gr.Button(interactive=frame.running), film_or_not
+            else:
+                yield frame.status, gr.Button(interactive=frame.running), gr.skip()
 
     press.generate.click(
         run, controls.inputs, [press.status, press.stop, film],

@@ -31,6 +31,8 @@ SCHEDULER_NAMES = {
     "pndm": "PNDM",
     "ddpm": "DDPM",
 }
+GUIDANCE_INFO = "How hard each step is pushed to the prompt; 1 and less is no guidance."
+SCHEDULER_INFO = "The rule that turns predicted noise into the next, cleaner picture."
 NAMES = (
     "checkpoint", "prompt", "negative_prompt", "num_inference_steps", "guidance_scale",
     "scheduler", "seed",
@@ -127,13 +129,13 @@ def sampler_controls() -> tuple[Any, ...]:
     guidance, guidance_slider = numbered(
         "sd-guidance",
         "guidance_scale",
-        "How hard each step is pushed to the prompt; 1 and less is no guidance.",
+        GUIDANCE_INFO,
         0, 20, 4, 0.5,
     )  # fmt: skip
     scheduler = chooser(
         "sd-scheduler",
         "Scheduler",
-        "The rule that turns predicted noise into the next, cleaner picture.",
+        SCHEDULER_INFO,
         [(SCHEDULER_NAMES.get(name, name), name) for name in SCHEDULERS],
         "dpmpp-2m",
     )

@@ -73,7 +73,7 @@ def _curve(
         show_label=False, elem_id=f"{setting.slot}-plot", elem_classes=["plotted"],
     )  # fmt: skip
     note = gr.HTML(elem_id=f"{setting.slot}-note", elem_classes=["flush"])
-    measured = gr.State(())
+    measured = gr.State((), time_to_live=3600)
 
     async def measure(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         *settings, count = values

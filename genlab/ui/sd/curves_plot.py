@@ -88,7 +88,7 @@ def _layout(title: str, reach: tuple[float, float]) -> dict[str, object]:
         "font": {"color": INK, "size": 14, "family": "system-ui, sans-serif"},
         "margin": {"l": 44, "r": 44, "t": 30, "b": 40},
         "height": 340,
-        "xaxis": axis | {"title": title, "range": [reach[0] - margin, reach[1] + margin]},
+        "xaxis": axis | {"title": {"text": title}, "range": [reach[0] - margin, reach[1] + margin]},
         "yaxis": axis | {"range": [-5, 105], "color": ADHERENCE},
         "yaxis2": axis
         | {

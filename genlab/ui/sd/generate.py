@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -18,7 +20,8 @@ from genlab.ui.sd.controls import Controls, asked, restored
 
 SLOT = "sd"
 SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
-PATIENCE = 0.4  # seconds; a live run that takes longer is cancelled for a newer value
+PATIENCE = 0.4  # seconds that a live run may go on for after a newer value has come
+SAME_MOVE = 0.1  # seconds; a run that began this short before a move is that move's own
 READ = "The controls are as they were for this picture: Generate draws it again."
 LIVE = "Redraws at once when a setting moves, without previews."
 
@@ -65,8 +68,10 @@ def build(lab: Lab, controls: Controls) -> None:
         **PRIVATE,
     )
 
-    def make_way(request: gr.Request) -> None:
-        lab.desk.make_way(str(request.session_hash), SLOT, PATIENCE)
+    async def make_way(request: gr.Request) -> None:
+        begun_before = time.monotonic() - SAME_MOVE
+        await asyncio.sleep(PATIENCE)
+        lab.desk.make_way(str(request.session_hash), SLOT, begun_before)
 
     moved.change(make_way, None, None, queue=False, trigger_mode="multiple", **PRIVATE)
 

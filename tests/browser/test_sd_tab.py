@@ -1,0 +1,144 @@
+"""The modes of the Stable Diffusion tab in real Chromium, on Toybox."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visitor import PATIENCE, Visitor
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def bench(visitor: Visitor) -> Visitor:
+    """A visitor in the Stable Diffusion tab, with few steps so that it is quick."""
+    visitor.open_tab("Stable Diffusion")
+    visitor.enter("sd-steps", 4)
+    return visitor
+
+
+def value(visitor: Visitor, name: str) -> str:
+    """What a number box holds."""
+    return visitor.find(name).locator("input[type=number]").input_value()
+
+
+def test_the_words_that_toybox_knows_are_listed_for_one_it_does_not(bench: Visitor) -> None:
+    bench.enter("sd-prompt", "a red castle on a blue background")
+    words = bench.find("sd-unknown-words")
+    expect(words).to_contain_text("does not know “castle”")
+    words.locator("summary").click()
+    expect(words).to_contain_text("sneaker")
+
+
+def test_a_grid_fills_in_and_a_cell_gives_its_settings_by_keyboard(bench: Visitor) -> None:
+    bench.open_tab("Grid")
+    bench.enter("sd-grid-columns-values", "1, 3")
+    bench.enter("sd-grid-rows-values", "0, 7.5")
+    bench.press("sd-grid-generate")
+    expect(bench.find("sd-grid-sheet").locator("a[download]")).to_be_visible(timeout=PATIENCE)
+    assert len(bench.pictures("sd-grid-cells", 4)) == 4
+    cell = bench.find("sd-grid-cells").get_by_role("button").nth(3)
+    cell.focus()
+    cell.press("Enter")
+    expect(bench.find("sd-grid-chosen")).to_contain_text("7.5")
+    assert (value(bench, "sd-steps"), value(bench, "sd-guidance")) == ("3", "7.5")
+    slider = bench.find("sd-guidance").locator("input[type=range]")
+    expect(slider).to_have_value("7.5")
+
+
+def test_a_grid_of_one_setting_twice_is_refused_in_one_sentence(bench: Visitor) -> None:
+    bench.open_tab("Grid")
+    bench.choose("sd-grid-rows", "num_inference_steps")
+    bench.press("sd-grid-generate")
+    expect(bench.find("sd-grid-status").get_by_role("alert")).to_contain_text(
+        "Columns and rows are both the steps", timeout=PATIENCE
+    )
+
+
+def test_the_step_slider_moves_through_the_film_without_asking_the_server(bench: Visitor) -> None:
+    bench.open_tab("What CFG does")
+    bench.press("sd-cfg-generate")
+    film = bench.find("sd-cfg-film")
+    expect(film.locator(".frame:visible img")).to_have_count(4, timeout=PATIENCE)
+    bench.page.context.set_offline(True)
+    slider = film.locator("input[type=range]")
+    last = film.locator(".frame:visible").get_attribute("data-frame")
+    slider.press("Home")
+    expect(film.locator("output")).to_contain_text("1 of 4")
+    expect(film.locator(".frame:visible")).to_have_attribute("data-frame", "0")
+    assert last == "3"
+    bench.page.context.set_offline(False)
+
+
+def test_curves_are_measured_and_the_slider_is_marked_on_them(bench: Visitor) -> None:
+    bench.open_tab("Curves")
+    bench.enter("sd-curve-count", 2)
+    bench.press("sd-curve-scale-generate")
+    expect(bench.find("sd-curve-scale-status")).to_contain_text("18 pictures in", timeout=PATIENCE)
+    plot = bench.find("sd-curve-scale-plot")
+    expect(plot.locator(".scatterlayer .points path")).to_have_count(18)  # two curves of nine
+    bench.enter("sd-guidance", 9)
+    expect(plot).to_contain_text("slider: 9")
+    bench.enter("sd-prompt", "a castle")
+    bench.press("sd-curve-scale-generate")
+    expect(bench.find("sd-curve-scale-status").get_by_role("alert")).to_contain_text(
+        "the judge reads prompts of one or two things", timeout=PATIENCE
+    )
+
+
+def test_in_live_mode_a_moved_slider_redraws_and_the_last_value_wins(bench: Visitor) -> None:
+    bench.enter("sd-count", 1)
+    bench.find("sd-live").get_by_role("checkbox").check()
+    picture = bench.find("sd-gallery").locator("img")
+    expect(picture).to_have_count(1, timeout=PATIENCE)
+    bench.wait_until_done("sd")
+    before = picture.get_attribute("src")
+    slider = bench.find("sd-guidance").locator("input[type=range]")
+    for _ in range(4):
+        slider.press("ArrowRight")
+    assert value(bench, "sd-guidance") == "6"
+    expect(picture).not_to_have_attribute("src", before or "", timeout=PATIENCE)
+    bench.page.wait_for_timeout(1000)
+    bench.wait_until_done("sd")
+    live = bench.pictures("sd-gallery", 1)[0].hash
+    bench.find("sd-live").get_by_role("checkbox").uncheck()
+    bench.enter("sd-preview-every", 0)
+    bench.generate("sd")
+    bench.page.wait_for_timeout(1000)
+    bench.wait_until_done("sd")
+    assert bench.pictures("sd-gallery", 1)[0].hash == live, "the picture is that of scale 6"
+
+
+def test_a_saved_picture_dropped_on_the_tab_sets_every_control(
+    bench: Visitor, tmp_path: Path
+) -> None:
+    bench.enter("sd-prompt", "a green sneaker on a white background")
+    bench.enter("sd-seed", 7)
+    bench.enter("sd-count", 2)
+    bench.press("sd-generate")
+    link = bench.find("sd-gallery").locator("a.save").nth(1)
+    expect(link).to_be_attached(timeout=PATIENCE)
+    bench.wait_until_done("sd")
+    with bench.page.expect_download() as saving:
+        link.press("Enter")
+    file = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(file)
+    assert file.name == "stable-diffusion-toybox-8.png"
+    shown = bench.find("sd-gallery").locator("img").nth(1).get_attribute("src") or ""
+    assert file.read_bytes() == base64.b64decode(shown.split(",")[1])
+    second = bench.pictures("sd-gallery", 2)[1].hash
+    bench.enter("sd-prompt", "a red 7")
+    bench.enter("sd-steps", 9)
+    bench.find("sd-png").locator("input[type=file]").set_input_files(file)
+    expect(bench.find("sd-png-note")).to_contain_text("The controls are as they were")
+    assert [value(bench, f"sd-{name}") for name in ("seed", "count", "steps")] == ["8", "1", "4"]
+    expect(bench.find("sd-prompt").locator("textarea")).to_have_value(re.compile("green sneaker"))
+    bench.generate("sd")
+    expect(bench.find("sd-gallery").locator("img")).to_have_count(1, timeout=PATIENCE)
+    bench.wait_until_done("sd")
+    assert bench.pictures("sd-gallery", 1)[0].hash == second
