@@ -6,7 +6,7 @@ import gradio as gr
 
 from genlab.ui.lab import Lab
 from genlab.ui.panel import missing
-from genlab.ui.sd import cfg, curves, generate, grid
+from genlab.ui.sd import cfg, generate, grid
 from genlab.ui.sd.controls import Controls, prompt_controls, sampler_controls
 
 INTRO = (
@@ -16,7 +16,6 @@ INTRO = (
 MODES = {
     "Generate": generate.build,
     "Grid": grid.build,
-    "Curves": curves.build,
     "What CFG does": cfg.build,
 }
 PRESS_WHAT_IS_SHOWN = """() => [...document.querySelectorAll("#sd-modes .go button.primary")]

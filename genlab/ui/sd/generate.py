@@ -41,7 +41,7 @@ def build(lab: Lab, controls: Controls) -> None:
                 "Steps between two previews; 0 shows only the end.", 0, 20, 3,
             )  # fmt: skip
             dropped = gr.File(
-                label="Drop a GenLab PNG", file_types=[".png"], height=110, elem_id="sd-png"
+                label="Drop a GenLab PNG", file_types=[".png"], height=150, elem_id="sd-png"
             )
             note = gr.HTML(elem_id="sd-png-note", elem_classes=["flush"])
     inputs = [*controls.inputs, count, every]
