@@ -1,77 +1,83 @@
-"""What lies in checkpoints/: scan, validate, load, unload the least recently used."""
+"""All models, of checkpoints/ and from outside: load, unload the least recently used."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from huggingface_hub import ModelCard
 
 from genlab import recipe
 from genlab.engine.runtime import Runtime
+from genlab.entries import Entry, read_entry
 from genlab.families import FAMILIES, BrokenCheckpoint, Family
 from genlab.requests import Request, SampleRequest, UserError
+from genlab.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One usable checkpoint: its folder and what its card says."""
-
-    name: str
-    folder: Path
-    family: str
-    title: str
-    dataset: str
-    card: Mapping[str, Any] = field(default_factory=dict)  # the card's `genlab` mapping
-
-    @property
-    def metrics(self) -> Mapping[str, Any]:
-        """The figures that ``evaluate`` measured, as the card gives them."""
-        return self.card.get("metrics", {})
-
-
 class Catalogue:
-    """The checkpoints of one folder; the engine's source of models.
+    """The models there are; the engine's source of them.
 
     A damaged checkpoint never stops the app: it is in ``broken`` with one sentence on why, and
-    the others are served.
+    the others are served. ``entries`` and ``broken`` are replaced as a whole by ``scan``, so any
+    thread may read them at any time; hold on to one of them while you iterate.
+
+    What the hub has is in ``offers()``; ``weigh``, ``fetch`` and ``stop_fetching`` say how large
+    one is, download it and stop that. A model that has arrived is in ``entries`` at once.
 
     Args:
         root: the folder that holds one folder a checkpoint.
         runtime: where the networks run.
         memory_bytes: weights kept loaded; above it the least recently used are let go.
+        models: what GENLAB_MODELS names: hub ids, diffusers folders and .safetensors files.
     """
 
-    def __init__(self, root: Path, runtime: Runtime, memory_bytes: float = 8e9) -> None:
+    def __init__(
+        self,
+        root: Path,
+        runtime: Runtime,
+        memory_bytes: float = 8e9,
+        models: Sequence[str] = (),
+    ) -> None:
         self.root = root
         self.runtime = runtime
         self.memory_bytes = memory_bytes
         self.entries: dict[str, Entry] = {}
         self.broken: dict[str, str] = {}
+        self._shelf = Shelf(models, runtime.dtype, self.scan)
+        self.offers = self._shelf.offers
+        self.weigh = self._shelf.weigh
+        self.fetch = self._shelf.fetch
+        self.stop_fetching = self._shelf.stop_fetching
         self._loaded: OrderedDict[str, Family] = OrderedDict()
         self._fingerprints: dict[str, str] = {}
         self._hashing = threading.Lock()
+        self._scanning = threading.Lock()  # the scan that began last has the last word
         self.scan()
 
     def scan(self) -> None:
-        """Read the folder anew."""
-        self.entries.clear()
-        self.broken.clear()
+        """Look anew at what is there."""
+        with self._scanning:
+            self._scan()
+
+    def _scan(self) -> None:
+        entries: dict[str, Entry] = {}
+        broken: dict[str, str] = {}
         folders = sorted(p for p in self.root.iterdir() if p.is_dir()) if self.root.is_dir() else []
         for folder in folders:
             try:
-                self.entries[folder.name] = read_entry(folder)
+                entries[folder.name] = read_entry(folder, self.runtime.dtype)
             except BrokenCheckpoint as error:
-                self.broken[folder.name] = str(error)
-                log.warning("checkpoint %s is left out: %s", folder.name, error)
+                broken[folder.name] = str(error)
+        outside, wrong = self._shelf.scan()
+        for name, why in (broken | wrong).items():
+            log.warning("%s is left out: %s", name, why)
+        self.entries, self.broken = outside | entries, wrong | broken
 
     def of_family(self, family: str) -> list[Entry]:
         """The usable checkpoints of a family, by name."""
@@ -126,6 +132,11 @@ class Catalogue:
     def check(self, request: Request) -> None:
         """Raise UserError unless the request's checkpoint exists and serves such requests."""
         entry = self.entry(request.checkpoint)
+        if entry.nbytes > self.memory_bytes:
+            raise UserError(
+                f"{entry.title} takes {entry.nbytes / 1e9:.1f} GB of memory, but GENLAB_MEMORY_GB "
+                f"allows {self.memory_bytes / 1e9:g}."
+            )
         if not isinstance(request, FAMILIES[entry.family].requests):
             raise UserError(
                 f"{entry.name} is a {entry.family.replace('_', ' ')} checkpoint; "
@@ -139,15 +150,24 @@ class Catalogue:
             self._loaded.move_to_end(name)
             return self._loaded[name]
         entry = self.entry(name)
+        while self._loaded and self._loaded_bytes() + entry.nbytes > self.memory_bytes:
+            gone, _ = self._loaded.popitem(last=False)
+            log.info("unloaded %s to make room for %s", gone, name)
+        gc.collect()  # pipelines hold cycles; their weights must be gone before new ones come
         try:
             family = FAMILIES[entry.family].open(entry.folder, self.runtime, dict(entry.card))
         except BrokenCheckpoint as error:
             raise UserError(f"The checkpoint {name} is damaged: {error}") from error
         self._loaded[name] = family
-        while len(self._loaded) > 1 and self._loaded_bytes() > self.memory_bytes:
-            gone, _ = self._loaded.popitem(last=False)
-            log.info("unloaded %s", gone)
         return family
+
+    def has_room(self, name: str, begun: set[str]) -> bool:
+        """Whether a model can be loaded without unloading one of ``begun``. Worker's thread."""
+        entry = self.entries.get(name)
+        held = sum(self._loaded[other].nbytes for other in begun if other in self._loaded)
+        if entry is None or name in self._loaded or not held:
+            return True
+        return held + entry.nbytes <= self.memory_bytes
 
     def shrink(self) -> bool:
         """After an out-of-memory: fewer rows a call; False if there is nothing left to give."""
@@ -160,32 +180,9 @@ class Catalogue:
 def sha256_of(folder: Path) -> str:
     """``cat`` of the folder's safetensors files, sorted by path, through ``sha256sum``."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors"), key=lambda p: p.as_posix()):
+    files = [folder] if folder.is_file() else folder.rglob("*.safetensors")
+    for path in sorted(files, key=lambda p: p.as_posix()):
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def read_entry(folder: Path) -> Entry:
-    """What a checkpoint folder's card and files say; raises BrokenCheckpoint with a sentence."""
-    path = folder / "README.md"
-    if not path.is_file():
-        raise BrokenCheckpoint("it has no README.md (the model card that names its family).")
-    try:
-        data = ModelCard.load(path).data.to_dict()
-    except Exception as error:
-        raise BrokenCheckpoint("the YAML at the top of its README.md cannot be read.") from error
-    card = data.get("genlab")
-    if not isinstance(card, dict) or card.get("family") not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise BrokenCheckpoint(f"its README.md must name `genlab: family:` as one of {known}.")
-    FAMILIES[card["family"]].check(folder)
-    return Entry(
-        name=folder.name,
-        folder=folder,
-        family=card["family"],
-        title=str(card.get("title", folder.name)),
-        dataset=str(card.get("dataset", "")),
-        card=card,
-    )

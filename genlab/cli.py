@@ -91,7 +91,8 @@ def train_command(
 @app.command("list")
 def list_command() -> None:
     """List the checkpoints, and which are damaged and why."""
-    catalogue = Catalogue(Settings().checkpoints, Runtime("cpu"))
+    settings = Settings()
+    catalogue = Catalogue(settings.checkpoints, Runtime("cpu"), models=settings.models)
     width = max(map(len, [*catalogue.entries, *catalogue.broken]), default=0)
     for entry in catalogue.entries.values():
         figure = next((k for k in ("fid", "accuracy", "adherence_all") if k in entry.metrics), None)
@@ -247,7 +248,7 @@ def _engine(device: str | None) -> Iterator[tuple[Catalogue, Engine]]:
         runtime = Runtime(device or settings.device, settings.max_rows)
     except RuntimeError:
         raise UserError(f"There is no device {device or settings.device!r} here.") from None
-    catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9)
+    catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9, settings.models)
     # stdout is for the answer, but huggingface_hub prints there while it loads
     with redirect_stdout(io.StringIO()), Engine(catalogue, max_rows=settings.max_rows) as engine:
         yield catalogue, engine

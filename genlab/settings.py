@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -17,6 +19,10 @@ class Settings(BaseSettings):
 
     checkpoints: Path = Field(
         default=PROJECT / "checkpoints", description="folder of checkpoint folders"
+    )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="more models, comma-separated: hub ids, diffusers folders, .safetensors files",
     )
     data: Path = Field(
         default=PROJECT / "data", description="torchvision root, for training and evaluate"
@@ -33,3 +39,13 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=7860, ge=0, le=65535)
     share: bool = Field(default=False, description="open a public gradio.live link")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """A JSON list, or items with commas between them."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [item.strip() for item in value.split(",") if item.strip()]

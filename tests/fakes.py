@@ -90,6 +90,9 @@ class FakeModels:
             raise UserError("The checkpoint damaged is damaged: it is cut short.")
         return self.family
 
+    def has_room(self, name: str, begun: set[str]) -> bool:
+        return True
+
     def shrink(self) -> bool:
         self.memory_left -= 1
         return self.memory_left > 0

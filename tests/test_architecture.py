@@ -16,10 +16,13 @@ MODULES = sorted((PROJECT / "genlab").rglob("*.py"))
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("settings", "requests", "world"),
+    ("sources", "hub"),
     ("images", "recipe", "guidance", "metrics"),
     ("networks",),
     ("families",),
     ("engine",),
+    ("entries",),
+    ("shelf",),
     ("catalogue",),
     ("training",),
     ("ui", "cli"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
 from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Job, Result, Runtime
@@ -17,7 +18,7 @@ from genlab.families.base import Outcome
 from genlab.families.schedulers import make_scheduler
 from genlab.families.stable_diffusion import StableDiffusionFamily
 from genlab.requests import SCHEDULERS, StableDiffusionRequest, ask
-from tests.tiny_pipelines import save_tiny_stable_diffusion
+from tests.tiny_pipelines import save_tiny_stable_diffusion, save_tiny_xl
 
 TOLERANCE = 1e-4
 
@@ -27,6 +28,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkpoints")
     save_tiny_stable_diffusion(root / "tiny")
     save_tiny_stable_diffusion(root / "tiny-v", prediction_type="v_prediction")
+    save_tiny_xl(root / "tiny-xl")
+    save_tiny_xl(root / "tiny-xl-encodes-nothing", zeros_for_none=False)
     return root
 
 
@@ -68,19 +71,19 @@ def wish(**values: object) -> StableDiffusionRequest:
 
 
 @functools.cache
-def stock_pipeline(folder: Path) -> StableDiffusionPipeline:
-    pipeline = StableDiffusionPipeline.from_pretrained(folder)
+def stock_pipeline(folder: Path) -> Any:
+    pipeline = DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def stock(root: Path, request: StableDiffusionRequest, output_type: str) -> np.ndarray:
-    """What StableDiffusionPipeline.__call__ gives for the same request."""
+    """What the stock pipeline's __call__ gives for the same request."""
     pipeline = stock_pipeline(root / request.checkpoint)
     pipeline.scheduler = make_scheduler(request.scheduler, pipeline.scheduler.config)
     output = pipeline(
         request.prompt,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=request.negative_prompt or None,  # XL tells none from an empty one
         num_inference_steps=request.num_inference_steps,
         guidance_scale=request.guidance_scale,
         num_images_per_prompt=request.count,
@@ -156,6 +159,40 @@ def test_the_pictures_equal_the_stock_pipelines(root, engine):
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{"scheduler": name} for name in SCHEDULERS]
+    + [{"guidance_scale": 1.0}, {"negative_prompt": ""}, {"negative_prompt": "", "count": 1}]
+    + [{"checkpoint": "tiny-xl-encodes-nothing", "negative_prompt": ""}],
+    ids=str,
+)
+def test_xl_equals_the_stock_pipeline_in_company(root, engine, final_latents, values):
+    request = wish(**{"checkpoint": "tiny-xl", "scheduler": "euler"} | values)
+    company = [
+        wish(checkpoint=request.checkpoint, prompt="blue", negative_prompt="", seed=1, count=1),
+        wish(checkpoint=request.checkpoint, guidance_scale=1.0, num_inference_steps=3, seed=2),
+    ]
+    job = run(engine, *company, request)[-1]
+    difference = np.abs(final_latents[job.id].numpy() - stock(root, request, "latent")).max()
+    assert difference <= TOLERANCE
+    pictures = np.stack([np.asarray(p) for p in stock(root, request, "pil")])
+    assert np.abs(result_of(job).images.astype(int) - pictures.astype(int)).max() <= 1
+
+
+def test_xls_negative_prompt_zeros_and_size_all_matter(engine):
+    """So that the equality above cannot hold for want of an effect."""
+    wishes = [
+        wish(checkpoint="tiny-xl"),
+        wish(checkpoint="tiny-xl", negative_prompt=""),
+        wish(checkpoint="tiny-xl", prompt="a green sneaker"),
+        wish(checkpoint="tiny-xl-encodes-nothing", negative_prompt=""),
+    ]
+    pictures = [result_of(job).images.astype(int) for job in run(engine, *wishes)]
+    for k, one in enumerate(pictures):
+        for other in pictures[:k]:
+            assert np.abs(one - other).max() > 0
+
+
 def test_image_k_of_a_batch_is_reproducible_alone(engine):
     batch, alone = run(engine, wish(count=3, seed=7), wish(count=1, seed=9))
     difference = result_of(batch).images[2].astype(int) - result_of(alone).images[0].astype(int)
@@ -228,18 +265,19 @@ def test_a_film_shows_what_was_predicted_and_changes_no_picture(engine, schedule
 def test_the_films_guided_prediction_leads_on_from_the_unconditional_through_the_conditional(
     engine, monkeypatch
 ):
-    frames: list[dict[str, torch.Tensor]] = []
+    frames: list[dict[str, np.ndarray]] = []
     developed = StableDiffusionFamily._developed
 
     def look(self, film):
-        frames.append({name: torch.stack(rows) for name, rows in film.predictions.items()})
+        frames.append(film.extras())
         return developed(self, film)
 
     monkeypatch.setattr(StableDiffusionFamily, "_developed", look)
     run(engine, wish(film=True, guidance_scale=5.0))
     (film,) = frames
-    expected = film["uncond"] + 5 * (film["cond"] - film["uncond"])  # x_0 is linear in eps
-    assert torch.allclose(film["guided"], expected, atol=1e-3)
+    uncond, cond = film["film_uncond"], film["film_cond"]
+    expected = uncond + 5 * (cond - uncond)  # x_0 is linear in eps
+    assert np.allclose(film["film_guided"], expected, atol=1e-3)
 
 
 def test_a_film_without_guidance_has_one_prediction_and_one_of_a_long_run_25_frames(engine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from genlab.engine.job import Job
 
@@ -45,15 +46,15 @@ class Batcher:
         if not self._lanes[lane]:
             del self._lanes[lane]
 
-    def next_batch(self) -> list[Job]:
+    def next_batch(self, may_move: Callable[[Job], bool] = lambda job: True) -> list[Job]:
         """The jobs of the next network call; empty when there is nothing to do.
 
         The first job is taken whatever its size (the runtime splits what is too large); the rest
-        only while their rows fit.
+        only while their rows fit. Jobs that may not move keep their place.
         """
-        if not self._lanes:
+        key = next((k for (_, k), jobs in self._lanes.items() if any(map(may_move, jobs))), None)
+        if key is None:
             return []
-        key = next(iter(self._lanes))[1]
         sharing = [lane for lane in self._lanes if lane[1] == key]
         batch: list[Job] = []
         rows = 0
@@ -62,6 +63,8 @@ class Batcher:
                 if turn >= len(self._lanes[lane]):
                     continue
                 job = self._lanes[lane][turn]
+                if not may_move(job):
+                    continue
                 if batch and rows + job.request.rows > self.max_rows:
                     continue
                 batch.append(job)

@@ -30,6 +30,10 @@ class Models(Protocol):
         """The loaded checkpoint; may be slow. The worker's thread only."""
         ...
 
+    def has_room(self, name: str, begun: set[str]) -> bool:
+        """Whether that model can be loaded without unloading one of those. Worker's thread."""
+        ...
+
     def shrink(self) -> bool:
         """After an out-of-memory: make the next try smaller; False if that is impossible."""
         ...
@@ -136,12 +140,13 @@ class Engine:
         """
         self._drop_cancelled()
         with self._lock:
-            jobs = self._batcher.next_batch()
+            jobs = self._batcher.next_batch(self._turns())
         if not jobs:
             return False
         family = self._family(jobs)
         if family is None:
             return True
+        jobs = family.taking_part(jobs)
         self._start(family, [job for job in jobs if job.started_at is None])
         predictions = self._together(family.predict, [job for job in jobs if not job.ended])
         for job, prediction in predictions.items():
@@ -156,6 +161,23 @@ class Engine:
             self._end(job, result)
         self._report(family, [job for job in moved if job.step < job.total])
         return True
+
+    def _turns(self) -> Callable[[Job], bool]:
+        """Whether a job may move in this tick, so that no model is unloaded in the middle of work.
+
+        A job whose model has no room waits for those that have begun, and jobs that came after it
+        wait too: else a class that draws with one model would keep another's out for good.
+        """
+        jobs = self._batcher.jobs()
+        begun = {job.request.checkpoint for job in jobs if job.started_at is not None}
+        names = {job.request.checkpoint for job in jobs}
+        out = {name for name in names if not self._models.has_room(name, begun)}
+        first = min((job.id for job in jobs if job.request.checkpoint in out), default=None)
+        return lambda job: (
+            first is None
+            or job.request.checkpoint not in out
+            and (job.started_at is not None or job.id < first)
+        )
 
     def _family(self, jobs: Sequence[Job]) -> Family | None:
         """The model of a batch, loaded now if need be; a failure to load ends the batch's jobs."""

@@ -6,6 +6,7 @@ from genlab.families.gan import GANFamily
 from genlab.families.noisy_classifier import NoisyClassifierFamily
 from genlab.families.pixel_diffusion import PixelDiffusionFamily
 from genlab.families.stable_diffusion import StableDiffusionFamily
+from genlab.families.text_to_image import TextToImageFamily
 from genlab.families.toybox_judge import ToyboxJudgeFamily
 from genlab.families.vae import VAEFamily
 
@@ -15,6 +16,7 @@ FAMILIES: dict[str, type[Family]] = {
         VAEFamily,
         GANFamily,
         StableDiffusionFamily,
+        TextToImageFamily,
         PixelDiffusionFamily,
         ClassifierFamily,
         NoisyClassifierFamily,

@@ -69,10 +69,26 @@ class Family(ABC):
     def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
         """Load the weights onto the runtime's device; raises BrokenCheckpoint with a sentence."""
 
+    @classmethod
+    def weigh(cls, folder: Path, dtype: torch.dtype) -> int:
+        """Memory that the weights will take, in bytes, before they are loaded.
+
+        Args:
+            folder: one that has passed ``check``.
+            dtype: the number format of the runtime's networks.
+        """
+        network = folder / "model.safetensors"
+        files = [network] if network.is_file() else folder.rglob("*.safetensors")
+        return sum(path.stat().st_size for path in files)
+
     @property
     @abstractmethod
     def nbytes(self) -> int:
         """Memory that the weights take, in bytes."""
+
+    def taking_part(self, jobs: Sequence[Job]) -> list[Job]:
+        """Which jobs of a batch move in this tick; the others wait their turn. All, unless said."""
+        return list(jobs)
 
     @abstractmethod
     def start(self, jobs: Sequence[Job]) -> list[Any]:
@@ -90,8 +106,8 @@ class Family(ABC):
     def advance(self, job: Job, prediction: Any) -> None:
         """Move one job's state one step on."""
 
-    def preview(self, jobs: Sequence[Job]) -> list[np.ndarray]:
-        """What each job looks like by now, uint8 (N, H, W[, 3])."""
+    def preview(self, jobs: Sequence[Job]) -> Sequence[np.ndarray | None]:
+        """What each job looks like by now, uint8 (N, H, W[, 3]); None if that cannot be said."""
         raise NotImplementedError(f"{self.name} has no previews")
 
     @abstractmethod

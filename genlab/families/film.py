@@ -12,16 +12,17 @@ from genlab.requests import FILM_FRAMES
 
 
 class Film:
-    """Frames of one job, at most FILM_FRAMES of evenly spaced steps, the last one included.
+    """Frames of one job, of evenly spaced steps, the last one included.
 
     A frame is a mapping of names to arrays; every frame of a film has the same names.
 
     Args:
         total: steps of the whole run.
+        most: frames to keep.
     """
 
-    def __init__(self, total: int) -> None:
-        self._steps = set(kept_steps(total, FILM_FRAMES))
+    def __init__(self, total: int, most: int = FILM_FRAMES) -> None:
+        self._steps = set(kept_steps(total, most))
         self._frames: dict[int, Mapping[str, Any]] = {}
 
     def add(self, step: int, frame: Callable[[], Mapping[str, Any]]) -> None:

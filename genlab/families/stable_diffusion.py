@@ -1,56 +1,40 @@
-"""Stable Diffusion, row by row: gives what diffusers' StableDiffusionPipeline gives, for many jobs
-in one UNet call. Knows no thread and no page."""
+"""Stable Diffusion 1.x, 2.x and XL, row by row: gives what diffusers' stock pipelines give, for
+many jobs in one UNet call. Knows no thread and no page."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.utils.torch_utils import randn_tensor
 
 from genlab import guidance, images
+from genlab.families import pipelines
 from genlab.families.base import (
     BrokenCheckpoint,
     Family,
     Outcome,
-    check_weights,
     generators,
     parameter_bytes,
-    read_json,
     split_rows,
-    weight_files,
 )
-from genlab.families.schedulers import kept_steps, make_scheduler, predicted_clean
+from genlab.families.film import Film
+from genlab.families.schedulers import make_scheduler, predicted_clean
+from genlab.families.text_conditioning import Conditioning, TextConditioning
 from genlab.requests import Request, StableDiffusionRequest, UserError
 
 if TYPE_CHECKING:
     from genlab.engine import Job, Runtime
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-MOST_FRAMES = 25
-"""A film keeps at most this many steps: each of them is up to three decoded pictures."""
-
-
-@dataclass
-class Film:
-    """What was predicted for picture 0 at some steps of its run, as clean latents (4, H/8, W/8).
-
-    Lists have one item a frame; the unguided predictions stay empty where guidance is off.
-    """
-
-    keep: frozenset[int]  # the steps that make a frame
-    steps: list[int] = field(default_factory=list)
-    timesteps: list[float] = field(default_factory=list)
-    predictions: dict[str, list[torch.Tensor]] = field(
-        default_factory=lambda: {"uncond": [], "cond": [], "guided": []}
-    )
-    guidance_norm: list[float] = field(default_factory=list)
+MOST_FRAMES = 25  # of a film: each of them is up to three decoded pictures
+FILMED = ("film_uncond", "film_cond", "film_guided")
+PIXELS_AT_ONCE = 2**21  # that the VAE decodes in one call: eight pictures of 512x512
 
 
 @dataclass
@@ -60,81 +44,61 @@ class State:
     scheduler: Any  # its own instance: schedulers hold history
     generators: list[torch.Generator]
     latents: torch.Tensor  # (count, 4, H/8, W/8)
-    embeddings: torch.Tensor  # (rows, length, width); under guidance the negative prompt's first
+    conditioning: Conditioning  # under guidance the negative prompt's rows first
     denoised: torch.Tensor | None = None  # the latest estimate of the clean latents
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     film: Film | None = None
 
 
 class StableDiffusionFamily(Family):
-    """A Stable Diffusion 1.x pipeline in the stock diffusers layout (Rombach et al. 2022)."""
+    """A Stable Diffusion in diffusers' layout (Rombach et al. 2022, Podell et al. 2023)."""
 
     name = "stable_diffusion"
     requests = (StableDiffusionRequest,)
 
-    def __init__(
-        self, pipeline: StableDiffusionPipeline, runtime: Runtime, card: dict[str, Any]
-    ) -> None:
+    def __init__(self, pipeline: Any, runtime: Runtime, card: dict[str, Any]) -> None:
         super().__init__(runtime, card)
+        pipeline.to(runtime.device)
         self.unet: Any = pipeline.unet.eval()
         self.vae: Any = pipeline.vae.eval()
-        self.text_encoder: Any = pipeline.text_encoder.eval()
-        self.tokenizer: Any = pipeline.tokenizer
         self.scheduler_config = pipeline.scheduler.config
         self.size = self.unet.config.sample_size
         self.channels = self.unet.config.in_channels
+        self.pixels = self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.text = TextConditioning(pipeline, runtime, self.pixels)
+        if self.text.xl and self.vae.config.force_upcast:  # its VAE overflows in fp16
+            self.vae.float()
 
     @classmethod
     def check(cls, folder: Path) -> None:
-        index = read_json(folder / "model_index.json")
-        if index.get("_class_name") != "StableDiffusionPipeline":
-            raise BrokenCheckpoint("its model_index.json names no StableDiffusionPipeline.")
-        missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
+        if pipelines.class_name(folder) not in pipelines.BATCHED:
+            known = " or ".join(pipelines.BATCHED)
+            raise BrokenCheckpoint(f"its model_index.json names no {known}.")
+        missing = [name for name in COMPONENTS if name not in pipelines.components(folder)]
         if missing:
-            raise BrokenCheckpoint(f"it has no {missing[0]} folder.")
-        for name, network in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
-            config = read_json(folder / name / "config.json")
-            try:
-                with torch.device("meta"):
-                    wanted = network(**network.extract_init_dict(config)[0]).state_dict()
-            except Exception as error:
-                raise BrokenCheckpoint(f"its {name}/config.json describes no {name}.") from error
-            check_weights(
-                weight_files(folder / name), {k: list(v.shape) for k, v in wanted.items()}
-            )
-        check_weights(weight_files(folder / "text_encoder"), None)
+            raise BrokenCheckpoint(f"its model_index.json names no {missing[0]}.")
+        pipelines.check_folder(folder)
+
+    @classmethod
+    def weigh(cls, folder: Path, dtype: torch.dtype) -> int:
+        return pipelines.nbytes(folder, dtype)
 
     @classmethod
     def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        cls.check(folder)
-        try:
-            pipeline = StableDiffusionPipeline.from_pretrained(
-                folder,
-                dtype=runtime.dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                safety_checker=None,
-                requires_safety_checker=False,
-            )
-        except Exception as error:
-            raise BrokenCheckpoint("diffusers cannot open it as a Stable Diffusion.") from error
-        return cls(pipeline.to(runtime.device), runtime, card)
+        if folder.is_dir():
+            cls.check(folder)
+        return cls(pipelines.open_pipeline(folder, card, runtime.dtype), runtime, card)
 
     @property
     def nbytes(self) -> int:
-        return parameter_bytes(self.unet, self.vae, self.text_encoder)
+        return parameter_bytes(self.unet, self.vae) + self.text.nbytes
 
     # --- a job's life -----------------------------------------------------------------------
 
     def start(self, jobs: Sequence[Job]) -> list[State]:
         asked = [_request(job.request) for job in jobs]
-        texts = [text for r in asked for text in (r.negative_prompt, r.prompt)]
-        encoded = self._encode(texts)  # (2 * jobs, length, width)
         states = []
-        for k, request in enumerate(asked):
-            negative, positive = (
-                encoded[i].expand(request.count, -1, -1) for i in (2 * k, 2 * k + 1)
-            )
+        for request, conditioning in zip(asked, self.text.encode(asked), strict=True):
             scheduler = make_scheduler(request.scheduler, self.scheduler_config)
             scheduler.set_timesteps(request.num_inference_steps, device=self.runtime.device)
             owned = generators(request)
@@ -144,15 +108,14 @@ class StableDiffusionFamily(Family):
                 device=self.runtime.device,
                 dtype=self.runtime.dtype,
             )
-            kept = kept_steps(len(scheduler.timesteps), MOST_FRAMES)
             states.append(
                 State(
                     scheduler=scheduler,
                     generators=owned,
                     latents=noise * scheduler.init_noise_sigma,
-                    embeddings=torch.cat([negative, positive]) if request.guided else positive,
-                    notes=self._what_was_cut(request),
-                    film=Film(frozenset(kept)) if request.film else None,
+                    conditioning=conditioning,
+                    notes=self.text.what_was_cut(request) + self._what_is_no_use(request),
+                    film=Film(len(scheduler.timesteps), MOST_FRAMES) if request.film else None,
                 )
             )
         return states
@@ -161,16 +124,17 @@ class StableDiffusionFamily(Family):
         return len(job.state.scheduler.timesteps)  # PNDM takes more than num_inference_steps
 
     def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
-        latents, timesteps, embeddings = [], [], []
+        latents, timesteps = [], []
         for job in jobs:
             state: State = job.state
             t = state.scheduler.timesteps[job.step]
             scaled = state.scheduler.scale_model_input(state.latents, t)
             latents.append(torch.cat([scaled, scaled]) if _request(job.request).guided else scaled)
             timesteps.append(t.float().expand(job.request.rows))
-            embeddings.append(state.embeddings)
+        told = [job.state.conditioning for job in jobs]
+        conditioning = {name: torch.cat([rows[name] for rows in told]) for name in told[0]}
         noise_pred = self.runtime.call(
-            self._noise_pred, torch.cat(latents), torch.cat(timesteps), torch.cat(embeddings)
+            self._noise_pred, torch.cat(latents), torch.cat(timesteps), **conditioning
         )
         return split_rows(noise_pred, jobs)
 
@@ -185,8 +149,8 @@ class StableDiffusionFamily(Family):
             predictions = {"uncond": uncond, "cond": text, "guided": noise_pred}
         noise_pred = predictions["guided"]
         scheduler = state.scheduler
-        if state.film is not None and job.step in state.film.keep:
-            _record(state.film, state, job.step, predictions)
+        if state.film is not None:
+            state.film.add(job.step, lambda: _frame(state, job.step, predictions))
         extra = (
             {"generator": state.generators}
             if "generator" in inspect.signature(scheduler.step).parameters
@@ -213,56 +177,51 @@ class StableDiffusionFamily(Family):
     # --- network calls ----------------------------------------------------------------------
 
     def _noise_pred(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        **added: torch.Tensor,
     ) -> torch.Tensor:
-        return self.unet(latents, timesteps, encoder_hidden_states=embeddings).sample
-
-    def _encode(self, texts: list[str]) -> torch.Tensor:
-        """Text embeddings (len(texts), length, width); too long a text is cut, as in diffusers."""
-        tokens = self.tokenizer(
-            texts,
-            padding="max_length",
-            max_length=self.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        return self.runtime.call(lambda ids: self.text_encoder(ids)[0], tokens.input_ids)
+        return self.unet(
+            latents,
+            timesteps,
+            encoder_hidden_states=encoder_hidden_states,
+            added_cond_kwargs=added or None,
+        ).sample
 
     def _decode(self, latents: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        rows = torch.cat(list(latents)) / self.vae.config.scaling_factor
-        pictures = images.to_uint8(self.runtime.call(lambda z: self.vae.decode(z).sample, rows))
+        config = self.vae.config
+        rows = torch.cat(list(latents)).to(self.vae.dtype) / config.scaling_factor
+        if config.get("latents_mean") is not None and config.get("latents_std") is not None:
+            mean, std = (
+                torch.tensor(values, device=rows.device, dtype=rows.dtype).view(1, -1, 1, 1)
+                for values in (config.latents_mean, config.latents_std)
+            )
+            rows = rows * std + mean
+        at_once = max(1, PIXELS_AT_ONCE // self.pixels**2)
+        pictures = np.concatenate(
+            [
+                images.to_uint8(self.runtime.call(lambda z: self.vae.decode(z).sample, part))
+                for part in rows.split(at_once)
+            ]
+        )
         return np.split(pictures, np.cumsum([len(piece) for piece in latents])[:-1])
 
     def _developed(self, film: Film | None) -> dict[str, Any]:
         """The film as a Result's extras; its pictures are uint8 (S, 1, H, W, 3)."""
         if film is None:
             return {}
-        made = {name: rows for name, rows in film.predictions.items() if rows}
-        pictures = self._decode([torch.stack(rows) for rows in made.values()])
-        extras: dict[str, Any] = {
-            "film_steps": np.array(film.steps),
-            "film_timesteps": np.array(film.timesteps),
-        }
-        for name, frames in zip(made, pictures, strict=True):
-            extras[f"film_{name}"] = frames[:, None]
-        if film.guidance_norm:
-            extras["film_guidance_norm"] = np.array(film.guidance_norm, np.float32)[:, None]
+        extras = film.extras()
+        names = [name for name in FILMED if name in extras]
+        rows = [torch.from_numpy(extras[name]).to(self.runtime.device) for name in names]
+        for name, frames in zip(names, self._decode(rows), strict=True):
+            extras[name] = frames[:, None]
         return extras
 
-    def _what_was_cut(self, request: StableDiffusionRequest) -> tuple[str, ...]:
-        notes = []
-        for name in ("prompt", "negative_prompt"):
-            limit = self.tokenizer.model_max_length - 2  # start and end take two places
-            ids = self.tokenizer(
-                getattr(request, name), add_special_tokens=False, verbose=False
-            ).input_ids
-            if len(ids) > limit:
-                left_out = self.tokenizer.decode(ids[limit:])
-                notes.append(
-                    f"The {name.replace('_', ' ')} has {len(ids)} tokens, but the text encoder "
-                    f"reads {limit}; this was left out: {left_out!r}."
-                )
-        return tuple(notes)
+    def _what_is_no_use(self, request: StableDiffusionRequest) -> tuple[str, ...]:
+        why = self.card.get("distilled")
+        return (f"{why} Here it was {request.guidance_scale:g}.",) if why and request.guided else ()
 
 
 def _request(request: Request) -> StableDiffusionRequest:
@@ -270,17 +229,19 @@ def _request(request: Request) -> StableDiffusionRequest:
     return request
 
 
-def _record(film: Film, state: State, step: int, predictions: dict[str, torch.Tensor]) -> None:
-    """Add a frame: the clean latents behind each prediction for picture 0, before the step."""
-    scheduler = state.scheduler
-    film.steps.append(step)
-    film.timesteps.append(float(scheduler.timesteps[step]))
+def _frame(state: State, step: int, predictions: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """A film's frame of picture 0, before the step: the clean latents behind each prediction.
+
+    And the L2 norm of what guidance adds to the unconditional output of the network.
+    """
+    frame: dict[str, Any] = {"timesteps": float(state.scheduler.timesteps[step])}
     for name, rows in predictions.items():
-        clean = predicted_clean(scheduler, rows[:1], state.latents[:1], step)
-        film.predictions[name].append(clean[0])
+        clean = predicted_clean(state.scheduler, rows[:1], state.latents[:1], step)
+        frame[name] = clean[0].float().cpu().numpy()
     if "uncond" in predictions:
-        push = predictions["guided"][0] - predictions["uncond"][0]
-        film.guidance_norm.append(push.float().norm().item())
+        push = predictions["guided"][:1] - predictions["uncond"][:1]
+        frame["guidance_norm"] = push.float().flatten(1).norm(dim=1).cpu().numpy()
+    return frame
 
 
 def _denoised(scheduler: Any, output: Any) -> torch.Tensor:
