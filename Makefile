@@ -33,6 +33,8 @@ format: $(VENV)/.dev-ready ## let ruff mend and format the code
 
 bench: $(VENV)/.dev-ready ## speed against the stock pipeline, as ratios of one run
 	$(BIN)/python -m benchmarks.serve_toybox
+	$(BIN)/python -m benchmarks.pixel_digits
+	$(BIN)/python -m benchmarks.toybox_grid
 
 screenshots: $(VENV)/.dev-ready chromium ## start the app and take the pictures in docs/screenshots
 	$(BIN)/python docs/screenshots.py

@@ -7,20 +7,19 @@ a machine that is busy or slow, where seconds do not.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import random
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
+from benchmarks.serving import Served, difference, genlab, median, one_by_one
 from genlab.catalogue import Catalogue
-from genlab.engine import Engine, Job, Result, Runtime
+from genlab.engine import Engine, Runtime
 from genlab.families.schedulers import make_scheduler
 from genlab.requests import StableDiffusionRequest
 from genlab.settings import Settings
@@ -31,22 +30,6 @@ PROMPTS = (
     "a yellow 3 on a white background",
     "a white bag on a red background",
 )
-
-
-@dataclass(frozen=True)
-class Served:
-    """One round: when each person had the picture, in seconds since all asked, and the pictures."""
-
-    seconds: np.ndarray  # (people,)
-    images: list[np.ndarray]  # uint8 (H, W, 3)
-
-    @property
-    def images_per_second(self) -> float:
-        return len(self.seconds) / float(self.seconds.max())
-
-    @property
-    def p95(self) -> float:
-        return float(np.quantile(self.seconds, 0.95))
 
 
 def a_class(people: int, checkpoint: str, seed: int) -> list[StableDiffusionRequest]:
@@ -66,11 +49,23 @@ def a_class(people: int, checkpoint: str, seed: int) -> list[StableDiffusionRequ
     ]
 
 
+def open_stock(settings: Settings, checkpoint: str, runtime: Runtime) -> StableDiffusionPipeline:
+    """diffusers' own pipeline on the same weights, device and number format."""
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        Path(settings.checkpoints) / checkpoint,
+        torch_dtype=runtime.dtype,
+        safety_checker=None,
+        requires_safety_checker=False,
+        local_files_only=True,
+    ).to(runtime.device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def stock(pipeline: StableDiffusionPipeline, requests: Sequence[StableDiffusionRequest]) -> Served:
     """Serve in the order of arrival with diffusers' own pipeline, one request a call."""
-    begun = time.perf_counter()
-    seconds, images = [], []
-    for request in requests:
+
+    def draw(request: Any) -> np.ndarray:
         pipeline.scheduler = make_scheduler(request.scheduler, pipeline.scheduler.config)
         output = pipeline(
             request.prompt,
@@ -78,41 +73,15 @@ def stock(pipeline: StableDiffusionPipeline, requests: Sequence[StableDiffusionR
             guidance_scale=request.guidance_scale,
             generator=[torch.Generator().manual_seed(request.seed)],
         )
-        images.append(np.asarray(output.images[0]))
-        seconds.append(time.perf_counter() - begun)
-    return Served(np.array(seconds), images)
+        return np.stack([np.asarray(image) for image in output.images])
 
-
-def genlab(engine: Engine, requests: Sequence[StableDiffusionRequest]) -> Served:
-    """Submit everything at once, each by a person of their own, and follow the events."""
-    return asyncio.run(_everybody(engine, requests))
-
-
-async def _everybody(engine: Engine, requests: Sequence[StableDiffusionRequest]) -> Served:
-    begun = time.perf_counter()
-
-    async def wait(job: Job) -> tuple[float, np.ndarray]:
-        async for event in job:
-            if isinstance(event, Result):
-                return time.perf_counter() - begun, event.images[0]
-        raise RuntimeError(f"job {job.id} ended without a picture")
-
-    jobs = [engine.submit(request, owner=f"person {k}") for k, request in enumerate(requests)]
-    answers = await asyncio.gather(*(wait(job) for job in jobs))
-    return Served(np.array([a[0] for a in answers]), [a[1] for a in answers])
+    return one_by_one(draw, requests)
 
 
 def compare(checkpoint: str, people: int, rounds: int, settings: Settings) -> dict[str, float]:
     """Run both servers in turns and return medians over the rounds, and their ratios."""
     catalogue = Catalogue(settings.checkpoints, Runtime(settings.device, settings.max_rows))
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        Path(settings.checkpoints) / checkpoint,
-        torch_dtype=catalogue.runtime.dtype,
-        safety_checker=None,
-        requires_safety_checker=False,
-        local_files_only=True,
-    ).to(catalogue.runtime.device)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = open_stock(settings, checkpoint, catalogue.runtime)
     alone = a_class(1, checkpoint, seed=1)
     with Engine(catalogue, max_rows=settings.max_rows) as engine:
         servers: dict[str, Callable[[Sequence[StableDiffusionRequest]], Served]] = {
@@ -129,31 +98,18 @@ def compare(checkpoint: str, people: int, rounds: int, settings: Settings) -> di
                 one[name].append(serve(alone))
     figures: dict[str, float] = {}
     for name in servers:
-        figures[f"{name}_images_per_second"] = _median(
+        figures[f"{name}_images_per_second"] = median(
             [r.images_per_second for r in everybody[name]]
         )
-        figures[f"{name}_p95_seconds"] = _median([r.p95 for r in everybody[name]])
-        figures[f"{name}_alone_seconds"] = _median([r.p95 for r in one[name]])
+        figures[f"{name}_p95_seconds"] = median([r.p95 for r in everybody[name]])
+        figures[f"{name}_alone_seconds"] = median([r.p95 for r in one[name]])
     return figures | {
         "throughput_ratio": figures["genlab_images_per_second"]
         / figures["stock_images_per_second"],
         "p95_ratio": figures["genlab_p95_seconds"] / figures["stock_p95_seconds"],
         "alone_ratio": figures["genlab_alone_seconds"] / figures["stock_alone_seconds"],
-        "largest_pixel_difference": _difference(everybody["stock"], everybody["genlab"]),
+        "largest_pixel_difference": difference(everybody["stock"], everybody["genlab"]),
     }
-
-
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values))
-
-
-def _difference(one: Sequence[Served], other: Sequence[Served]) -> float:
-    """The largest difference of a pixel, of 255: both must have drawn the same pictures."""
-    return max(
-        float(np.abs(a.astype(int) - b.astype(int)).max())
-        for left, right in zip(one, other, strict=True)
-        for a, b in zip(left.images, right.images, strict=True)
-    )
 
 
 def table(figures: dict[str, float], people: int) -> str:

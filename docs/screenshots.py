@@ -32,6 +32,7 @@ VIEWS = {  # file name: the tabs to open, and the name that its buttons begin wi
     "stable-diffusion-grid": (["Stable Diffusion", "Grid"], "sd-grid"),
     "stable-diffusion-scale": (["Stable Diffusion", "Curves"], "sd-curve-scale"),
     "stable-diffusion-cfg": (["Stable Diffusion", "What CFG does"], "sd-cfg"),
+    "compare": (["Compare"], "compare"),
 }
 WIDTHS = {1440: 900, 390: 844}  # a projector and a phone: width and height in pixels
 SCHEMES = ("light", "dark")

@@ -208,7 +208,7 @@ SAMPLE_REQUESTS: dict[str, type[SampleRequest]] = {
 }
 """The requests whose pictures follow from their fields alone, by name."""
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=BaseModel)
 
 
 def ask(kind: type[R], **values: Any) -> R:

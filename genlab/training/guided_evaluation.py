@@ -65,6 +65,7 @@ def evaluate_pixel_diffusion(
             "fid": metrics.fid(real, judged["features"]),
             "label_accuracy": float((judged["probs"].argmax(axis=1) == asked).mean()),
             "diversity": diversity_within(judged["features"], asked),
+            "diversity_of_all": metrics.diversity(judged["features"]),
             "samples": samples,
             "class_entropy": metrics.class_entropy(histogram),
             "classes_above_2_percent": metrics.classes_above(histogram, 0.02),
@@ -82,7 +83,9 @@ def evaluate_pixel_diffusion(
     figures = measured("classifier-free", best, STEPS, count)
     figures["fid_floor"] = metrics.fid(real, other)
     plain = measured("none", 0, STEPS, GUIDED_SAMPLES)
-    figures |= {f"unguided_{key}": plain[key] for key in ("fid", "label_accuracy")}
+    kept = ("fid", "label_accuracy", "sharpness")
+    figures |= {f"unguided_{key}": plain[key] for key in kept}
+    figures["unguided_diversity"] = plain["diversity_of_all"]  # it has no class to stay within
     if "classifier" in sweep:
         scale = max(sweep["classifier"], key=lambda row: row["label_accuracy"])["guidance_scale"]
         led = measured("classifier", scale, STEPS, GUIDED_SAMPLES)

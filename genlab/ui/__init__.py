@@ -13,6 +13,10 @@ Elements that tests, the lab guide and screenshots name by id:
   sd-live, sd-generate, sd-stop, sd-status, sd-gallery, sd-strip; sd-grid-columns,
   sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, -generate, -stop, -status, -cells,
   -sheet, -chosen.
+- Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
+  compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
+  compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,
+  compare-toybox, compare-real.
 - Page: header, broken (only when a checkpoint could not be read).
 """
 
@@ -24,7 +28,7 @@ from typing import Any
 
 import gradio as gr
 
-from genlab.ui import gan_tab, stable_diffusion_tab, vae_tab
+from genlab.ui import compare_tab, gan_tab, stable_diffusion_tab, vae_tab
 from genlab.ui.api import add_api
 from genlab.ui.lab import Lab
 from genlab.ui.panel import PRIVATE
@@ -36,6 +40,7 @@ TABS: dict[str, Callable[[Lab], None]] = {
     "VAE": vae_tab.build,
     "GAN": gan_tab.build,
     "Stable Diffusion": stable_diffusion_tab.build,
+    "Compare": compare_tab.build,
 }
 
 CACHE_SECONDS = 3600  # a picture's file is kept this long, enough to come back from a break

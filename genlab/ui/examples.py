@@ -30,6 +30,15 @@ class Examples:
             [self.images[rng.choice(np.flatnonzero(self.labels == label))] for label in wanted]
         )
 
+    def sample(self, count: int, seed: int, label: int | None = None) -> np.ndarray:
+        """``count`` different pictures at random, of one class if ``label`` is given."""
+        there = (
+            np.arange(len(self.labels)) if label is None else np.flatnonzero(self.labels == label)
+        )
+        if len(there) < count:
+            raise UserError(f"There are only {len(there)} test pictures of class {label} here.")
+        return self.images[np.random.default_rng(seed).choice(there, count, replace=False)]
+
 
 def examples(catalogue: Catalogue, dataset: str) -> Examples:
     """The test pictures of a data set; raises UserError if no classifier brings them."""

@@ -87,6 +87,44 @@ def strip(figures: dict[str, Any]) -> str:
     return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'
 
 
+def compact(figures: Mapping[str, Any], unknown: Mapping[str, str] | None = None) -> str:
+    """The strip for a narrow place, as HTML: always the same lines, so that strips can be compared.
+
+    Args:
+        figures: as of ``measure``; and ``seconds``, how long it took.
+        unknown: why a figure has a dash, by its key; said when the dash is pointed at.
+    """
+    seen = figures.get("class_histogram", {})
+    lines = {
+        "seconds": ("Time", lambda value: duration(value)),
+        "fid": ("FID", lambda value: f"{value:.2f}"),
+        "sharpness_percent": ("Sharpness", lambda value: f"{value:.0f} %"),
+        "mean_confidence": ("Confidence", lambda value: f"{value:.0%}".replace("%", " %")),
+        "classes_above_2_percent": ("Classes", lambda value: f"{value} of {len(seen)}"),
+    }
+    rows = []
+    for key, (name, write) in lines.items():
+        if key in figures:
+            rows.append(f"<dt>{name}</dt><dd>{write(figures[key])}</dd>")
+        else:
+            why = escape((unknown or {}).get(key, "not known"))
+            rows.append(f'<dt>{name}</dt><dd title="{why}">–</dd>')
+    shares = list(seen.items()) or [(str(k), 0.0) for k in range(10)]
+    return f'<div class="strip compact"><dl>{"".join(rows)}</dl>{_bars("", shares)}</div>'
+
+
+def duration(seconds: float) -> str:
+    """A time in two or three digits: "0.33 ms", "38 ms", "1.25 s"."""
+    if seconds < 0.01:
+        return f"{1000 * seconds:.2g} ms"
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def bar(done: float) -> str:
+    """A bar that is filled from 0 to 1."""
+    return f'<div class="bar"><i style="width:{min(done, 1):.0%}"></i></div>'
+
+
 def _deciles(scores: Sequence[float]) -> list[tuple[str, float]]:
     """Shares of scores in ten equal bins from 0, surely fake, to 1, surely real."""
     counts, _ = np.histogram(scores, bins=10, range=(0, 1))
@@ -95,9 +133,8 @@ def _deciles(scores: Sequence[float]) -> list[tuple[str, float]]:
 
 
 def _tile(name: str, value: str, what: str, filled: float | None = None) -> str:
-    width = "" if filled is None else f'<i style="width:{min(filled, 1):.0%}"></i>'
-    bar = f'<div class="bar">{width}</div>' if width else ""
-    return f'<div class="tile"><span>{name}</span><b>{value}</b><small>{what}</small>{bar}</div>'
+    line = "" if filled is None else bar(filled)
+    return f'<div class="tile"><span>{name}</span><b>{value}</b><small>{what}</small>{line}</div>'
 
 
 def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, key: str = "") -> str:

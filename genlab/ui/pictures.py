@@ -68,9 +68,9 @@ def sheet(images: np.ndarray) -> str:
     return grid(row[None])
 
 
-def blank(columns: int = 4, rows: int = 4) -> str:
+def blank(columns: int = 4, rows: int = 4, words: str = "Nothing drawn yet") -> str:
     """The place that a grid will take."""
-    return f'<div class="blank" style="--ratio:{columns}/{rows}">Nothing drawn yet</div>'
+    return f'<div class="blank" style="--ratio:{columns}/{rows}">{words}</div>'
 
 
 def reduced(picture: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from genlab.engine import FINAL, Cancelled, Event, Failed, Job, Progress, Queued
 from genlab.requests import ClassifyRequest, Request, UserError, ask
 from genlab.ui.desk import Run, Stopped, Superseded
 from genlab.ui.lab import Lab
-from genlab.ui.metric_strip import measure
+from genlab.ui.metric_strip import bar, measure
 from genlab.ui.obedience import reader, scene_of
 from genlab.ui.pictures import reduced
 
@@ -50,10 +50,20 @@ async def play(
     that a newer one has replaced ends without a word. If ``apart``, a request that fails leaves
     the others alone and its event says why; the run itself only fails if all of them do.
     """
+    act = attended(lab, owner, slot, lambda run: perform(lab, run, build(), judge, apart))
+    async with aclosing(act) as frames:
+        async for frame in frames:
+            yield frame
+
+
+async def attended(
+    lab: Lab, owner: str, slot: str, act: Callable[[Run], AsyncGenerator[Frame, None]]
+) -> AsyncGenerator[Frame, None]:
+    """The frames of ``act`` at the visitor's place, and how it ended in a frame of its own."""
     with lab.desk.run(owner, slot) as run:
         status = ""
         try:
-            async with aclosing(perform(lab, run, build(), judge, apart)) as frames:
+            async with aclosing(act(run)) as frames:
                 async for frame in frames:
                     status = frame.status
                     yield frame
@@ -176,16 +186,21 @@ async def follow(
 
 def progress(events: Sequence[Event]) -> str:
     """The status line while jobs wait or run; the slowest one speaks for all."""
+    return said(*how_far(events))
+
+
+def how_far(events: Sequence[Event]) -> tuple[str, float]:
+    """Where jobs that wait or run have got to, in words and from 0 to 1."""
     waiting = [event for event in events if isinstance(event, Queued)]
     if waiting:
         ahead = max(event.position for event in waiting) - 1
         if ahead <= 0:
-            return said("Starting: you are next in line.", 0.0)
-        return said(f"In the queue: {ahead} {plural(ahead, 'request')} before yours.", 0.0)
+            return "Starting: you are next in line.", 0.0
+        return f"In the queue: {ahead} {plural(ahead, 'request')} before yours.", 0.0
     moving = [event for event in events if isinstance(event, Progress)]
     last = min(moving, key=lambda event: event.step / event.total)
     left = f", about {max(1, round(last.eta))} s left" if last.eta and last.eta >= 0.5 else ""
-    return said(f"Step {last.step} of {last.total}{left}", last.step / last.total)
+    return f"Step {last.step} of {last.total}{left}", last.step / last.total
 
 
 def summary(results: Sequence[Result], seconds: float) -> str:
@@ -205,8 +220,8 @@ def plural(count: int, noun: str) -> str:
 
 def said(sentence: str, done: float | None = None) -> str:
     """A calm status line; with a bar if ``done``, from 0 to 1, is given."""
-    bar = "" if done is None else f'<div class="bar"><i style="width:{done:.0%}"></i></div>'
-    return f'<p class="said" role="status">{escape(sentence)}</p>{bar}'
+    line = "" if done is None else bar(done)
+    return f'<p class="said" role="status">{escape(sentence)}</p>{line}'
 
 
 def complaint(sentence: str) -> str:

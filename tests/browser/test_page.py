@@ -12,7 +12,7 @@ from tests.conftest import BROKEN
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-TABS = ["VAE", "GAN", "Stable Diffusion"]
+TABS = ["VAE", "GAN", "Stable Diffusion", "Compare"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DARK = {"color_scheme": "dark"}
 
@@ -115,6 +115,21 @@ def test_stable_diffusion_draws_what_the_prompt_asks(visitor: Visitor) -> None:
     assert drawn(visitor.pictures("sd-gallery", 2))
 
 
+def test_families_are_compared_from_one_seed(visitor: Visitor) -> None:
+    visitor.open_tab("Compare")
+    visitor.enter("compare-count", 4)
+    visitor.choose("compare-class", "3")
+    visitor.page.get_by_role("checkbox", name="VAE without KL", exact=True).uncheck()
+    visitor.generate("compare")
+    expect(visitor.find("compare-vae-no-kl")).to_have_count(0)
+    for column in ("vae", "gan", "toybox", "real"):
+        assert drawn(visitor.pictures(f"compare-{column}", 4)), column
+        expect(visitor.find(f"compare-{column}")).to_contain_text("Confidence")
+    expect(visitor.find("compare-vae")).to_contain_text("Cannot be told a class.")
+    expect(visitor.find("compare-toybox")).to_contain_text("a white 3 on a black background")
+    expect(visitor.find("compare-table")).to_contain_text("soft")
+
+
 def test_previews_and_the_time_left_are_shown_on_the_way(visitor: Visitor) -> None:
     visitor.open_tab("Stable Diffusion")
     visitor.enter("sd-steps", 100)
@@ -184,7 +199,7 @@ def test_a_prompt_beyond_the_tokenizer_says_what_was_cut(visitor: Visitor) -> No
 
 @pytest.mark.parametrize("visitor", [PHONE], indirect=True, ids=["390 px"])
 def test_a_phone_never_scrolls_sideways(visitor: Visitor) -> None:
-    for title, tab in zip(TABS, ("vae", "gan", "sd"), strict=True):
+    for title, tab in zip(TABS, ("vae", "gan", "sd", "compare"), strict=True):
         visitor.open_tab(title)
         assert visitor.overflow() == 0, title
         if tab == "sd":

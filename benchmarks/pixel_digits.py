@@ -1,0 +1,102 @@
+"""64 digits at 50 steps: GenLab's engine against the plain DDIM loop on the same network.
+
+The plain loop is ``PixelDiffusionPipeline``, a stock ``DiffusionPipeline`` around ``UNet2DModel``
+and ``DDIMScheduler``. Both draw the 64 for one person in one call, and for 16 people with 4 each,
+whom the loop serves one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.serving import Figures, Serve, Served, duels, genlab, one_by_one, table
+from genlab.catalogue import Catalogue
+from genlab.engine import Engine, Runtime
+from genlab.networks.pixel_diffusion import PixelDiffusionPipeline
+from genlab.requests import PixelDiffusionRequest, UserError
+from genlab.settings import Settings
+
+DIGITS = 64
+CROWDS = (1, 16)  # people who share the digits
+
+
+def asked(checkpoint: str, people: int, scale: float, steps: int) -> list[PixelDiffusionRequest]:
+    """The digits 0 to 9 in turn, guided by their class, shared out among the people."""
+    count = DIGITS // people
+    return [
+        PixelDiffusionRequest(
+            checkpoint=checkpoint,
+            seed=k * count,
+            count=count,
+            num_inference_steps=steps,
+            guidance_scale=scale,
+        )
+        for k in range(people)
+    ]
+
+
+def stock(pipeline: PixelDiffusionPipeline, requests: Sequence[PixelDiffusionRequest]) -> Served:
+    """The plain loop, one request a call."""
+
+    def draw(request: Any) -> np.ndarray:
+        images = pipeline(
+            request.wished,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            generator=[
+                torch.Generator().manual_seed(request.seed + k) for k in range(request.count)
+            ],
+        )
+        return np.stack([np.asarray(image) for image in images])
+
+    return one_by_one(draw, requests)
+
+
+def compare(checkpoint: str, scale: float, steps: int, rounds: int, settings: Settings) -> Figures:
+    """Both in turns, for each crowd; see ``duels``."""
+    catalogue = Catalogue(settings.checkpoints, Runtime(settings.device, settings.max_rows))
+    catalogue.entry(checkpoint)
+    folder = Path(settings.checkpoints) / checkpoint
+    pipeline = PixelDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.to(catalogue.runtime.device)
+    pipeline.set_progress_bar_config(disable=True)
+    with Engine(catalogue, max_rows=settings.max_rows) as engine:
+
+        def both(people: int, steps: int) -> tuple[Serve, Serve]:
+            requests = asked(checkpoint, people, scale, steps)
+            return lambda: stock(pipeline, requests), lambda: genlab(engine, requests)
+
+        for people in CROWDS:
+            for serve in both(people, steps=1):  # loads weights, fills caches
+                serve()
+        cases = {f"{n} x {DIGITS // n} digits, {steps} steps": both(n, steps) for n in CROWDS}
+        return duels(cases, rounds)
+
+
+def main() -> None:
+    """Parse the command line, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", default="ddpm-mnist")
+    parser.add_argument("--guidance-scale", type=float, default=2.0)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    given = parser.parse_args()
+    try:
+        figures = compare(
+            given.checkpoint, given.guidance_scale, given.steps, given.rounds, Settings()
+        )
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    print(json.dumps(figures, indent=2) if given.json else table(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What the benchmarks share: asking both sides in turns, and comparing times and pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genlab.engine import Engine, Failed, Job, Result
+from genlab.requests import SampleRequest
+
+
+@dataclass(frozen=True)
+class Served:
+    """One round: the pictures, and when each person had theirs, in seconds since all asked."""
+
+    seconds: np.ndarray  # (people,)
+    images: list[np.ndarray]  # a person's, uint8 (N, H, W) or (N, H, W, 3)
+
+    @property
+    def images_per_second(self) -> float:
+        return sum(map(len, self.images)) / self.total
+
+    @property
+    def total(self) -> float:
+        return float(self.seconds.max())
+
+    @property
+    def p95(self) -> float:
+        return float(np.quantile(self.seconds, 0.95))
+
+
+Serve = Callable[[], Served]
+
+
+def one_by_one(
+    draw: Callable[[SampleRequest], np.ndarray], asked: Sequence[SampleRequest]
+) -> Served:
+    """Serve in the order of arrival, one request a call of ``draw``."""
+    begun = time.perf_counter()
+    seconds, images = [], []
+    for request in asked:
+        images.append(draw(request))
+        seconds.append(time.perf_counter() - begun)
+    return Served(np.array(seconds), images)
+
+
+def genlab(engine: Engine, requests: Sequence[SampleRequest]) -> Served:
+    """Submit everything at once, each by a person of their own, and follow the events."""
+    return asyncio.run(_everybody(engine, requests))
+
+
+async def _everybody(engine: Engine, requests: Sequence[SampleRequest]) -> Served:
+    begun = time.perf_counter()
+
+    async def wait(job: Job) -> tuple[float, np.ndarray]:
+        async for event in job:
+            if isinstance(event, Failed):
+                raise RuntimeError(event.message)
+            if isinstance(event, Result):
+                return time.perf_counter() - begun, event.images
+        raise RuntimeError(f"job {job.id} ended without a picture")
+
+    jobs = [engine.submit(request, owner=f"person {k}") for k, request in enumerate(requests)]
+    answers = await asyncio.gather(*(wait(job) for job in jobs))
+    return Served(np.array([a[0] for a in answers]), [a[1] for a in answers])
+
+
+Figures = dict[str, dict[str, float]]
+
+
+def duels(cases: Mapping[str, tuple[Serve, Serve]], rounds: int) -> Figures:
+    """The stock way and GenLab's in turns, so that a machine's other work hits both.
+
+    Args:
+        cases: the two, by what they are asked for.
+
+    Returns:
+        For each case the medians over the rounds, their ratio, and how much the pictures differ.
+    """
+    figures: Figures = {}
+    for case, (stock, own) in cases.items():
+        turns = [(stock(), own()) for _ in range(rounds)]
+        theirs, ours = zip(*turns, strict=True)
+        seconds = [median([served.total for served in side]) for side in (theirs, ours)]
+        figures[case] = {
+            "stock_seconds": seconds[0],
+            "genlab_seconds": seconds[1],
+            "ratio": seconds[0] / seconds[1],
+            "largest_pixel_difference": difference(theirs, ours),
+        }
+    return figures
+
+
+def table(figures: Figures) -> str:
+    """The figures of ``duels`` for people."""
+    lines = [f"{'seconds until all are served':32}{'stock':>9}{'GenLab':>9}{'ratio':>9}"]
+    for case, known in figures.items():
+        seconds = f"{known['stock_seconds']:9.2f}{known['genlab_seconds']:9.2f}"
+        lines.append(f"{case:32}{seconds}{known['ratio']:8.2f}x")
+    worst = max(known["largest_pixel_difference"] for known in figures.values())
+    lines.append(f"largest pixel difference: {worst:.0f} of 255")
+    return "\n".join(lines)
+
+
+def median(values: Sequence[float]) -> float:
+    """The median, as a plain number."""
+    return float(np.median(values))
+
+
+def difference(one: Sequence[Served], other: Sequence[Served]) -> float:
+    """The largest difference of a pixel, of 255: both must have drawn the same pictures."""
+    return max(
+        float(np.abs(a.astype(int) - b.astype(int)).max())
+        for left, right in zip(one, other, strict=True)
+        for a, b in zip(left.images, right.images, strict=True)
+    )
