@@ -16,10 +16,11 @@ from genlab.training.evaluation import draw, draw_images, joined, judge_images, 
 STEPS = 50
 SCHEDULER = "ddim"
 SCALES: dict[GuidanceName, tuple[float, ...]] = {
-    "classifier-free": (0, 1, 1.5, 2, 3, 4, 6, 10, 20),
-    "classifier": (0, 0.5, 1, 2, 4, 8, 16, 32),
+    "classifier-free": (1, 1.5, 2, 3, 5, 10, 20),
+    "classifier": (1, 2, 4, 8, 16, 32),
 }
-SWEEP_SAMPLES = 1000
+"""Beside 0, which is no guidance and is drawn once for both."""
+SWEEP_SAMPLES = 500
 SWEEP_STEPS = 25
 GUIDED_SAMPLES = 2000  # for the methods that the FID target is not about
 TIMESTEPS = (*range(0, 1000, 100), 999)
@@ -75,8 +76,10 @@ def evaluate_pixel_diffusion(
         }
 
     methods = [m for m in SCALES if m != "classifier" or entry.card.get("classifier")]
+    unguided = measured("none", 0, SWEEP_STEPS, SWEEP_SAMPLES)
     sweep = {
-        method: [measured(method, scale, SWEEP_STEPS, SWEEP_SAMPLES) for scale in SCALES[method]]
+        method: [unguided]
+        + [measured(method, scale, SWEEP_STEPS, SWEEP_SAMPLES) for scale in SCALES[method]]
         for method in methods
     }
     best = min(sweep["classifier-free"], key=lambda row: row["fid"])["guidance_scale"]
