@@ -11,7 +11,10 @@ from huggingface_hub import ModelCard
 PROJECT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- figures: written by docs/figures.py -->\n"
 END = "<!-- /figures -->\n"
-ORDER = ("vae", "gan", "stable_diffusion", "classifier", "judge")
+ORDER = (
+    "vae", "gan", "pixel_diffusion", "stable_diffusion",
+    "classifier", "noisy_classifier", "judge",
+)  # fmt: skip
 
 
 def cards(checkpoints: Path) -> list[tuple[str, Mapping[str, Any]]]:
@@ -33,8 +36,22 @@ def measured(metrics: Mapping[str, Any]) -> str:
     said = []
     if "accuracy" in metrics:
         said.append(f"test accuracy {float(metrics['accuracy']):.2%}")
+    if "accuracy_by_timestep" in metrics:
+        middle = metrics["timesteps"].index(500)
+        said.append(f"at t = 500 {float(metrics['accuracy_by_timestep'][middle]):.0%}")
     if "fid" in metrics:
         said.append(f"FID {float(metrics['fid']):.2f} (real data {metrics['fid_floor']:.2f})")
+    if "label_accuracy" in metrics:
+        said.append(
+            f"as asked {float(metrics['label_accuracy']):.1%} at guidance_scale "
+            f"{metrics['guidance_scale']:g}"
+        )
+    if "classifier_label_accuracy" in metrics:
+        said.append(
+            f"led by a classifier at {metrics['classifier_guidance_scale']:g}: as asked "
+            f"{float(metrics['classifier_label_accuracy']):.1%} "
+            f"(unguided {float(metrics['unguided_label_accuracy']):.1%})"
+        )
     if "class_entropy" in metrics:
         said.append(f"class entropy {float(metrics['class_entropy']):.2f} of 2.30")
     if "classes_above_2_percent" in metrics:
