@@ -8,8 +8,10 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from genlab.catalogue import Catalogue, Entry
 from genlab.engine import Engine, Job, Runtime
 from genlab.requests import StableDiffusionRequest, UserError, ask
 from genlab.settings import Settings
+from genlab.shelf import Offer
 from genlab.ui import Lab
 from genlab.ui.pictures import grid
-from genlab.ui.sd import curves
+from genlab.ui.run import complaint
+from genlab.ui.sd import curves, models
 from genlab.ui.sd.axes import MOST, Axis, axis, plan
 from genlab.ui.sd.cfg import filmed
 from genlab.ui.sd.controls import EXAMPLES, NAMES, Controls, asked, restored
@@ -31,6 +35,7 @@ from genlab.ui.sd.curves_plot import Point, curves_figure, interval
 from genlab.ui.sd.film_view import difference_map, film_html
 from genlab.ui.sd.generate import restored_from
 from genlab.ui.sd.grid import Moment, fill, planned
+from genlab.ui.sd.models import defaults, described, downloading, limits, usable
 from genlab.ui.sd.sheet import labelled_sheet
 from genlab.ui.sd.words import help_with_words
 from tests.tiny_pipelines import save_tiny_stable_diffusion
@@ -318,6 +323,81 @@ def test_a_png_without_a_recipe_is_refused(lab: Lab, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(file)
     with pytest.raises(UserError, match="carries no recipe"):
         restored_from(lab, file)
+
+
+# --- models from outside ----------------------------------------------------------------------
+
+DISTILLED = Entry(
+    "turbo", TOYBOX, "stable_diffusion", "Turbo", "", {"distilled": "It needs no guidance."},
+    defaults={"num_inference_steps": 2, "guidance_scale": 1.0, "scheduler": "euler-ancestral"},
+)  # fmt: skip
+OFFER = Offer("big", "Big", 2.14, True, "available")
+
+
+def told_while_downloading(*offers: Offer | UserError) -> list[tuple[str, bool]]:
+    """What the page says while the catalogue gives these answers, one a look."""
+    answers = iter(offers)
+
+    def fetch(name: str) -> None:
+        first = offers[0]
+        if isinstance(first, UserError):
+            raise first
+
+    catalogue = SimpleNamespace(fetch=fetch, offers=lambda: [next(answers)])
+    lab: Any = SimpleNamespace(catalogue=catalogue)
+
+    async def collect() -> list[tuple[str, bool]]:
+        return [seen async for seen in downloading(lab, "big")]
+
+    return asyncio.run(collect())
+
+
+def test_a_download_tells_its_size_and_progress_until_the_model_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(models, "LOOK", 0)
+    half = replace(OFFER, state="downloading", progress=0.5)
+    shown = told_while_downloading(half, replace(half, state="ready"))
+    assert "50% of about 2.1 GB" in shown[0][0]
+    assert shown[0][1]
+    assert "Big is here: choose it above." in shown[1][0]
+    assert not shown[1][1]
+
+
+def test_a_download_without_a_network_or_stopped_ends_in_one_sentence() -> None:
+    (failed,) = told_while_downloading(
+        replace(OFFER, state="failed", reason="huggingface.co cannot be reached.")
+    )
+    assert failed == (complaint("huggingface.co cannot be reached."), False)
+    assert "Cancelled" in told_while_downloading(OFFER)[0][0]
+    (refused,) = told_while_downloading(UserError("There is no model called 'big'."))
+    assert "There is no model called" in refused[0]
+
+
+def test_an_offer_says_how_large_it_is_or_that_it_is_here() -> None:
+    assert described(OFFER) == "Big (about 2.1 GB)"
+    assert described(replace(OFFER, gb=0.01, about=False)) == "Big (10 MB)"
+    assert described(replace(OFFER, gb=None)) == "Big (size unknown)"
+    assert described(replace(OFFER, state="ready")) == "Big (here)"
+
+
+def test_a_distilled_model_brings_its_defaults_and_turns_guidance_off_with_the_reason() -> None:
+    assert defaults(DISTILLED) == {
+        "num_inference_steps": 2, "guidance_scale": 1.0, "scheduler": "euler-ancestral",
+    }  # fmt: skip
+    number, slider, scheduler = limits(DISTILLED)
+    assert (number.interactive, number.info) == (False, "It needs no guidance.")
+    assert (slider.interactive, scheduler.interactive) == (False, True)
+
+
+def test_toybox_comes_first_and_begins_with_the_usual_values(lab: Lab) -> None:
+    entry = lab.catalogue.entry("sd")
+    assert usable(lab) == [entry]
+    assert defaults(entry) == {
+        "num_inference_steps": 25, "guidance_scale": 4.0, "scheduler": "dpmpp-2m",
+    }  # fmt: skip
+    number, *_ = limits(entry)
+    assert number.interactive
 
 
 # --- settings from and to the controls --------------------------------------------------------

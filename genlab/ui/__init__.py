@@ -9,10 +9,12 @@ Elements that tests, the lab guide and screenshots name by id:
 - GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
   gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip.
 - Stable Diffusion: sd-checkpoint, sd-prompt, sd-unknown-words, sd-examples, sd-negative-prompt,
-  sd-steps, sd-guidance, sd-scheduler, sd-seed, sd-dice, sd-modes; sd-count, sd-preview-every,
-  sd-live, sd-generate, sd-stop, sd-status, sd-gallery, sd-strip; sd-grid-columns,
-  sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, -generate, -stop, -status, -cells,
-  -sheet, -chosen.
+  sd-more, sd-offer, sd-fetch, sd-fetch-cancel, sd-fetch-status; sd-steps, sd-guidance,
+  sd-scheduler, sd-seed, sd-dice; sd-modes. In its modes: sd-count, sd-preview-every, sd-live,
+  sd-png, sd-png-note, sd-generate, sd-stop, sd-status, sd-gallery, sd-strip; sd-grid-columns,
+  sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, sd-grid-generate, -stop, -status,
+  -cells, -sheet, -chosen; sd-curve-count, sd-curve-scale-generate, -stop, -status, -plot, -note,
+  and the same with sd-curve-steps; sd-cfg-generate, -stop, -status, -film.
 - Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
   compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
   compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,

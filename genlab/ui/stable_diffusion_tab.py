@@ -8,6 +8,7 @@ from genlab.ui.lab import Lab
 from genlab.ui.panel import missing
 from genlab.ui.sd import cfg, generate, grid
 from genlab.ui.sd.controls import Controls, prompt_controls, sampler_controls
+from genlab.ui.sd.models import more_models, usable, wire_models
 
 INTRO = (
     "Noise becomes a picture in steps, each nudged towards the prompt. Try **guidance scale** 0, "
@@ -24,7 +25,7 @@ PRESS_WHAT_IS_SHOWN = """() => [...document.querySelectorAll("#sd-modes .go butt
 
 def build(lab: Lab) -> None:
     """Add the tab's content to the page."""
-    entries = lab.catalogue.of_family("stable_diffusion")
+    entries = usable(lab)
     if not entries:
         missing("Stable Diffusion", "stable-diffusion-toybox")
         return
@@ -32,8 +33,10 @@ def build(lab: Lab) -> None:
     with gr.Row(elem_classes=["bench", "three"]):
         with gr.Column(min_width=300, elem_classes=["controls", "asked"]):
             prompting = prompt_controls(lab, entries)
+            more = more_models(lab)
         with gr.Column(min_width=300, elem_classes=["controls", "settings"]):
             controls = Controls(*prompting, *sampler_controls())
+            wire_models(lab, controls, more)
         with (
             gr.Column(min_width=300, elem_classes=["shown"]),
             gr.Tabs(elem_id="sd-modes", elem_classes=["modes"]),

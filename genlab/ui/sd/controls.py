@@ -92,20 +92,26 @@ def prompt_controls(
         "sd-checkpoint", "Checkpoint", "The trained model that draws.",
         titles(entries), entries[0].name,
     )  # fmt: skip
-    examples = EXAMPLES.get(entries[0].dataset, EXAMPLES[""])
+    first = kind(entries[0])
     prompt = gr.Textbox(
-        examples[0], label="Prompt", lines=1, max_lines=4, elem_id="sd-prompt",
+        EXAMPLES[first][0], label="Prompt", lines=1, max_lines=4, elem_id="sd-prompt",
         info="What the picture should show. Enter generates.", submit_btn=False,
     )  # fmt: skip
     words = gr.HTML(elem_id="sd-unknown-words", elem_classes=["flush"])
-    with gr.Row(elem_classes=["chips"], elem_id="sd-examples"):
-        for text in examples:
-            chip = gr.Button(text, size="sm", min_width=60, elem_classes=["chip"])
-            chip.click(None, None, prompt, js=f"() => {text!r}", show_progress="hidden")
+    with gr.Column(elem_id="sd-examples"):
+        chips = {data: _chips(texts, prompt, data == first) for data, texts in EXAMPLES.items()}
     negative = gr.Textbox(
         label="Negative prompt", lines=1, elem_id="sd-negative-prompt",
         info="What guidance should lead away from.",
     )  # fmt: skip
+
+    def fitting(checkpoint: Any) -> list[Any]:
+        chosen = kind(lab.catalogue.entry(str(checkpoint)))
+        return [gr.Row(visible=data == chosen) for data in chips]
+
+    checkpoint.change(
+        fitting, checkpoint, list(chips.values()), queue=False, preprocess=False, **PRIVATE
+    )
 
     def told(checkpoint: Any, *texts: Any) -> str:
         return help_with_words(lab.catalogue.entry(str(checkpoint)), *map(str, texts))
@@ -116,6 +122,20 @@ def prompt_controls(
         queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip
     return checkpoint, prompt, negative
+
+
+def kind(entry: Entry) -> str:
+    """Which of EXAMPLES a model is asked by."""
+    return entry.dataset if entry.dataset in EXAMPLES else ""
+
+
+def _chips(texts: Sequence[str], prompt: gr.Textbox, visible: bool) -> gr.Row:
+    """Example prompts to be pressed."""
+    with gr.Row(elem_classes=["chips"], visible=visible) as row:
+        for text in texts:
+            chip = gr.Button(text, size="sm", min_width=60, elem_classes=["chip"])
+            chip.click(None, None, prompt, js=f"() => {text!r}", show_progress="hidden")
+    return row
 
 
 def sampler_controls() -> tuple[Any, ...]:

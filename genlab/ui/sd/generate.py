@@ -102,7 +102,7 @@ def build(lab: Lab, controls: Controls) -> None:
 
 def is_small(entry: Entry) -> bool:
     """Whether a model is of Toybox's size, so that a slider can be followed."""
-    return sum(path.stat().st_size for path in entry.folder.rglob("*.safetensors")) < SMALL
+    return entry.nbytes < SMALL
 
 
 def restored_from(lab: Lab, path: Path) -> tuple[StableDiffusionRequest, tuple[str, ...]]:
