@@ -24,7 +24,7 @@ from genlab.settings import Settings
 from genlab.training.card import update_metrics
 from genlab.training.curves import write_curves
 from genlab.training.evaluation import draw, evaluate, sample_kind, sample_requests
-from genlab.training.recipes import RECIPES, train, trainable
+from genlab.training.recipes import RECIPES, TOYBOX, train, trainable
 
 
 class OneSentence(TyperGroup):
@@ -69,13 +69,22 @@ def train_command(
     data: Data = None,
     device: Device = None,
     runs: Annotated[Path, typer.Option(help="Where unfinished runs are kept.")] = Path("runs"),
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="A trained Toybox: keep its VAE and text encoder, train its UNet on."),
+    ] = None,
 ) -> None:
     """Train a checkpoint, or go on with it, then measure it and write its card."""
     settings = Settings()
     if name not in trainable():
         raise UserError(f"There is no recipe called {name!r}; there are: {', '.join(trainable())}.")
+    if start_from is not None:
+        if name != TOYBOX:
+            raise UserError(f"Only {TOYBOX} can be trained on from finished weights.")
+        if not (start_from / "model_index.json").is_file():
+            raise UserError(f"{start_from} is no folder of a trained {TOYBOX}.")
     where = str(Runtime(device or settings.device).device)
-    folder = train(name, settings.checkpoints, runs, data or settings.data, where)
+    folder = train(name, settings.checkpoints, runs, data or settings.data, where, start_from)
     if name not in RECIPES:  # Toybox's stages measure themselves and write their own cards
         return
     with _engine(device) as (catalogue, engine):

@@ -1,11 +1,17 @@
-"""The network that checks Toybox's pictures: which object, colour and background; no training."""
+"""The network that checks Toybox's pictures: which objects, colours, background; no training."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
+
+WINDOW = 34
+"""Side in pixels of the part of a 64x64 picture that holds one object of two."""
+_OFF_CENTRE = 15  # how far each of two objects stands from the middle, in pixels
 
 
 class Verdict(NamedTuple):
@@ -16,14 +22,37 @@ class Verdict(NamedTuple):
     backgrounds: Tensor
 
 
+class Reading(NamedTuple):
+    """What pictures of K objects show; numbers count in the judge's lists of names.
+
+    Attributes:
+        nouns, colours: (B, K) int64; of two, the left or the upper one comes first.
+        backgrounds: (B,) int64.
+        side_by_side: (B,) bool; of two: left and right, not above and below.
+        confidence: (B, K), the probability of each noun.
+        features: (B, K * D), what the heads read.
+    """
+
+    nouns: Tensor
+    colours: Tensor
+    backgrounds: Tensor
+    side_by_side: Tensor
+    confidence: Tensor
+    features: Tensor
+
+
 class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
     """Reads noun, colour and background off a 64x64 picture of one object.
+
+    Besides the colours it sees how far each pixel is from the background's colour, so that a shape
+    looks the same in every pair of colours.
 
     Args:
         nouns: names the first head tells apart, in its order.
         colours: names of object colours, in order.
         backgrounds: names of background colours, in order.
         channels: widths of the convolutions at 32x32, 16x16, 8x8 and 4x4.
+        features: width of the layer that the heads read.
     """
 
     def __init__(
@@ -31,12 +60,13 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
         nouns: list[str],
         colours: list[str],
         backgrounds: list[str],
-        channels: tuple[int, ...] = (24, 48, 96, 128),
+        channels: tuple[int, ...] = (16, 48, 96, 192),
+        features: int = 128,
     ) -> None:
         super().__init__()
         self.nouns, self.colours, self.backgrounds = nouns, colours, backgrounds
         layers: list[nn.Module] = []
-        before = 3
+        before = 4
         for width in channels:
             layers += [
                 nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
@@ -47,13 +77,87 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
                 nn.ReLU(),
             ]
             before = width
-        self.body = nn.Sequential(*layers, nn.Flatten())  # (B, channels[-1] * 16)
-        self.dropout = nn.Dropout(0.2)
+        self.body = nn.Sequential(
+            *layers,
+            nn.Flatten(),  # (B, channels[-1] * 16)
+            nn.Dropout(0.2),
+            nn.Linear(before * 16, features),
+            nn.BatchNorm1d(features),
+            nn.ReLU(),
+        )
         self.heads = nn.ModuleList(
-            nn.Linear(before * 16, len(names)) for names in (nouns, colours, backgrounds)
+            nn.Linear(features, len(names)) for names in (nouns, colours, backgrounds)
         )
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the heads read, (B, D), of pictures (B, 3, 64, 64) in [-1, 1]."""
+        return self.body(torch.cat([images, ink(images)], dim=1))
+
     def forward(self, images: Tensor) -> Verdict:
-        """Logits for pictures (B, 3, 64, 64) in [-1, 1]."""
-        features = self.dropout(self.body(images))
+        """Logits for pictures (B, 3, 64, 64) in [-1, 1] of one object each."""
+        features = self.features(images)
         return Verdict(*(head(features) for head in self.heads))
+
+    def read(self, images: Tensor, objects: int = 1) -> Reading:
+        """What pictures (B, 3, 64, 64) in [-1, 1] of one or of two objects show.
+
+        Of two objects each is read in a window of its own; how they stand is told by the axis along
+        which the picture's ink spreads farther.
+        """
+        side_by_side = spreads_sideways(images)
+        parts = [images]
+        if objects == 2:
+            across = [crop(images, place) for place in ("left of", "right of")]
+            upright = [crop(images, place) for place in ("above", "below")]
+            choose = side_by_side[:, None, None, None]
+            parts = [torch.where(choose, a, b) for a, b in zip(across, upright, strict=True)]
+        features = torch.stack([self.features(part) for part in parts], dim=1)  # (B, K, D)
+        nouns, colours, backgrounds = (head(features) for head in self.heads)
+        return Reading(
+            nouns.argmax(dim=2),
+            colours.argmax(dim=2),
+            backgrounds.log_softmax(dim=2).sum(dim=1).argmax(dim=1),
+            side_by_side,
+            nouns.softmax(dim=2).amax(dim=2),
+            features.flatten(1),
+        )
+
+
+def ink(images: Tensor) -> Tensor:
+    """How much each pixel differs from the background, (B, 1, H, W) in [0, 1], 1 where most.
+
+    The background's colour is the median of the four corners: no object reaches three of them.
+    """
+    corners = images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]  # (B, 3, 4)
+    background = corners.median(dim=2).values[:, :, None, None]
+    change = (images - background).abs().sum(dim=1, keepdim=True)
+    return change / change.amax(dim=(2, 3), keepdim=True).clamp(min=1e-3)
+
+
+def spreads_sideways(images: Tensor) -> Tensor:
+    """Whether the ink of pictures (B, 3, H, W) varies more in x than in y, (B,) bool."""
+    mass = ink(images)[:, 0]
+    mass = mass * (mass > 0.2)  # a decoder's faint ripples are no ink
+    total = mass.sum(dim=(1, 2)).clamp(min=1e-6)
+    spread = []
+    for axis in (1, 2):
+        profile = mass.sum(dim=axis) / total[:, None]  # (B, side): over x, then over y
+        at = torch.arange(profile.shape[1], device=images.device, dtype=profile.dtype)
+        middle = (profile * at).sum(dim=1, keepdim=True)
+        spread.append((profile * (at - middle).square()).sum(dim=1))
+    return spread[0] > spread[1]
+
+
+def crop(images: Tensor, place: str) -> Tensor:
+    """The window of one place ("left of", "right of", "above", "below"), enlarged to the whole.
+
+    Args:
+        images: (B, 3, 64, 64) of two objects.
+        place: where the object stands, seen from the other one.
+    """
+    side = images.shape[-1]
+    dx, dy = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}[place]
+    corner = (side - WINDOW) // 2
+    x, y = corner + dx * _OFF_CENTRE, corner + dy * _OFF_CENTRE
+    window = images[:, :, y : y + WINDOW, x : x + WINDOW]
+    return F.interpolate(window, size=(side, side), mode="bilinear", align_corners=False)

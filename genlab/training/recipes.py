@@ -214,6 +214,7 @@ def train(
     runs: Path = Path("runs"),
     root: Path | None = None,
     device: str = "cpu",
+    start_from: Path | None = None,
 ) -> Path:
     """Train one checkpoint, or go on where it was interrupted, and write it with its card.
 
@@ -222,6 +223,7 @@ def train(
         checkpoints: the new folder is `checkpoints/<name>`.
         runs: resumable state is kept in `runs/<name>`.
         root: torchvision root of the data, see `load_images`.
+        start_from: for Toybox, a trained one whose UNet goes on training.
 
     Raises:
         KeyError: if there is no such recipe.
@@ -230,7 +232,7 @@ def train(
     if name == TOYBOX:
         from genlab.training import toybox
 
-        toybox.train(root, device, checkpoints / name, runs=runs / name)
+        toybox.train(root, device, checkpoints / name, runs=runs / name, start_from=start_from)
         return checkpoints / name
     recipe = RECIPES[name]
     torch.set_flush_denormal(True)  # denormal weights make CPU training several times slower

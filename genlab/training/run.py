@@ -188,6 +188,22 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: int = 100) -> 
     return LambdaLR(optimizer, factor)
 
 
+def warmup_hold_fall(
+    optimizer: Optimizer, total_steps: int, warmup: int = 200, fall: float = 0.35
+) -> LambdaLR:
+    """The learning rate climbs for `warmup` steps, stays, and falls to 2 % over the last `fall`.
+
+    While it stays, the length of the run can still be changed: a cosine would have to know it.
+    Source: Hu et al., "MiniCPM", 2024 (arXiv:2404.06395), section 4.
+    """
+
+    def factor(step: int) -> float:
+        left = (total_steps - step) / (fall * total_steps)
+        return min((step + 1) / warmup, 1.0, 0.02 + 0.98 * max(0.0, left))
+
+    return LambdaLR(optimizer, factor)
+
+
 def smoothed(values: list[float], weight: float = 0.9) -> list[float]:
     """Exponential moving average with bias correction, so the first points are not pulled to 0."""
     result, mean = [], 0.0

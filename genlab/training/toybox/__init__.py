@@ -6,17 +6,24 @@ import shutil
 from pathlib import Path
 from typing import Literal, get_args
 
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from genlab.training.recipes import hardware
 from genlab.training.toybox import autoencoder, clip, judge, unet
-from genlab.training.toybox.card import write_toybox_card
+from genlab.training.toybox.card import Part, earlier_parts, write_toybox_card
 from genlab.training.toybox.common import CHECKPOINT, MAX_SHARD, publish, time_spent
 from genlab.training.toybox.tokenizer import build_tokenizer
 from genlab.world import World
 
 Stage = Literal["autoencoder", "clip", "unet", "decoder", "judge"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+BATCHES = {
+    "autoencoder": autoencoder.BATCH,
+    "clip": clip.BATCH,
+    "unet": unet.BATCH,
+    "decoder": autoencoder.BATCH,
+}
 
 RUNS = Path("runs") / "stable-diffusion-toybox"
 
@@ -27,7 +34,8 @@ def train(
     out: Path = CHECKPOINT,
     stage: Stage | None = None,
     runs: Path = RUNS,
-    unet_steps: int = unet.STEPS,
+    unet_steps: int | None = None,
+    start_from: Path | None = None,
 ) -> None:
     """Run the stages in order: autoencoder, CLIP, UNet, decoder, judge; finished ones cost nothing.
 
@@ -37,7 +45,9 @@ def train(
         out: the pipeline's checkpoint folder; the judge goes to `toybox-judge` beside it.
         stage: only this one (the stages before it are resumed first); None: all.
         runs: where the unfinished state of each stage is kept.
-        unet_steps: length of the UNet's training.
+        unet_steps: length of the UNet's training; None for the recipe's.
+        start_from: a trained Toybox whose autoencoder and text encoder are kept, and whose UNet
+            (and then decoder) goes on training; None: begin at random weights.
 
     Raises:
         ValueError: there is no such stage.
@@ -53,13 +63,18 @@ def train(
     if stage == "judge":
         judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
         return
-    vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
-    if stage == "autoencoder":
-        return
-    tokenizer = build_tokenizer(world)
-    text_encoder = clip.train_clip(world, data, device, runs / "clip", tokenizer)
-    if stage == "clip":
-        return
+    start, parts = None, []
+    if start_from is not None:
+        vae, text_encoder, tokenizer, start = _trained(start_from)
+        parts = earlier_parts(start_from, runs)
+    else:
+        vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
+        if stage == "autoencoder":
+            return
+        tokenizer = build_tokenizer(world)
+        text_encoder = clip.train_clip(world, data, device, runs / "clip", tokenizer)
+        if stage == "clip":
+            return
 
     def write(network: UNet2DConditionModel) -> None:
         pipeline = StableDiffusionPipeline(
@@ -78,11 +93,15 @@ def train(
             ),
             out,
         )
-        stages = {name: spent for name in STAGES if (spent := time_spent(runs / name))}
-        write_toybox_card(out, stages, hardware(device), unet.CAPTION_DROPOUT)
+        now = [
+            Part(name, spent[0], batch, round(spent[1] / 60), hardware(device))
+            for name, batch in BATCHES.items()
+            if (spent := time_spent(runs / name))
+        ]
+        write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT)
 
     network = unet.train_unet(
-        world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps
+        world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps, start
     )
     if stage == "unet":
         return
@@ -90,3 +109,16 @@ def train(
     write(network)
     if stage is None:
         judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
+
+
+def _trained(
+    folder: Path,
+) -> tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer, UNet2DConditionModel]:
+    """The networks of a Toybox on disk, in fp32."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    return (
+        pipeline.vae.float().eval(),
+        pipeline.text_encoder.float().eval(),
+        pipeline.tokenizer,
+        pipeline.unet.float(),
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +42,10 @@ shown in training: what it draws for them, it had to put together.
 
 ## How it was trained
 
-`python -m genlab train stable-diffusion-toybox`, on {hardware}. The loops are in
-`genlab/training/toybox/`.
+`python -m genlab train stable-diffusion-toybox`; the loops are in `genlab/training/toybox/`. A
+stage that stands here twice went on from the weights before it (`--start-from`).
 
-{stages}
+{parts}
 
 1. **Autoencoder**: 64x64x3 to 8x8x4 and back; L1 + MSE, the object's pixels four times as heavy as
    the background's, and a little KL. Mean 0 and variance 1 of each latent channel are folded into
@@ -85,25 +88,46 @@ pullovers and coats look alike at this size, to people too: that is where its er
 """
 
 
-def write_toybox_card(
-    folder: Path,
-    stages: dict[str, tuple[int, float]],
-    hardware: str,
-    dropout: float,
-) -> None:
+@dataclass(frozen=True)
+class Part:
+    """One stretch of training: a stage, its steps, pictures a step, minutes and hardware."""
+
+    stage: str
+    steps: int
+    batch: int
+    minutes: int
+    hardware: str
+
+
+def earlier_parts(folder: Path, runs: Path) -> list[Part]:
+    """What made the weights that a run starts from, as their card told when the run began.
+
+    Args:
+        folder: the checkpoint the run starts from; the run may be writing into it by now.
+        runs: where the run is kept; the parts are noted there the first time.
+    """
+    note = runs / "earlier.json"
+    if not note.is_file():
+        known = read_card(folder)[0].get("genlab", {}).get("parts") or []
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(known), encoding="utf-8")
+    return [Part(**part) for part in json.loads(note.read_text(encoding="utf-8"))]
+
+
+def write_toybox_card(folder: Path, parts: Sequence[Part], dropout: float) -> None:
     """Write Toybox's card; figures that an old card holds stay.
 
     Args:
         folder: the checkpoint.
-        stages: steps and seconds of each stage's training.
-        hardware: what it ran on.
+        parts: how the weights were trained, in order.
         dropout: share of empty captions.
     """
-    rows = ["| stage | steps | minutes |", "|---|---|---|"]
-    rows += [f"| {name} | {steps:,} | {s / 60:.0f} |" for name, (steps, s) in stages.items()]
-    text = TOYBOX_TEXT.format(hardware=hardware, stages="\n".join(rows), dropout=dropout)
+    rows = ["| stage | steps | pictures a step | minutes | on |", "|---|---|---|---|---|"]
+    rows += [f"| {p.stage} | {p.steps:,} | {p.batch} | {p.minutes} | {p.hardware} |" for p in parts]
+    text = TOYBOX_TEXT.format(parts="\n".join(rows), dropout=dropout)
     tags = {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
-    _write(folder, tags, "stable_diffusion", "Toybox", text)
+    extra = {"parts": [asdict(part) for part in parts]}
+    _write(folder, tags, "stable_diffusion", "Toybox", text, extra=extra)
 
 
 def write_judge_card(
@@ -123,15 +147,18 @@ def _write(
     title: str,
     text: str,
     metrics: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> None:
     if metrics is None:
         old = read_card(folder)[0].get("genlab", {}) if (folder / "README.md").is_file() else {}
         metrics = old.get("metrics") or {}
     about = {"family": family, "title": title, "dataset": "toybox", "metrics": metrics}
+    about |= extra or {}
     front = yaml.safe_dump(
         {"license": "apache-2.0", **tags, "genlab": about},
         sort_keys=False,
         allow_unicode=True,
+        default_flow_style=None,
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(f"---\n{front}---\n\n{text.strip()}\n", encoding="utf-8")

@@ -13,21 +13,24 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from genlab.training.run import TrainingRun, warmup_cosine
+from genlab.training.run import TrainingRun, warmup_hold_fall
 from genlab.training.toybox.clip import WIDTH, tokenize
 from genlab.training.toybox.common import make_composer, prepare_cpu
 from genlab.training.toybox.composer import to_network
 from genlab.world import Scene, World
 
-BATCH = 32
-STEPS = 8_600
+BATCH = 64
+STEPS = 10_000
 LEARNING_RATE = 1e-3
+MORE_STEPS = 5_000
+"""Length of a run that starts from trained weights."""
+MORE_LEARNING_RATE = 6e-4
 EMA_DECAY = 0.999
 CAPTION_DROPOUT = 0.12
 MIN_SNR_GAMMA = 5.0
-PICTURES = 24_000
-TWO_OBJECTS = 0.12
-DIGITS = 0.55
+PICTURES = 40_000
+TWO_OBJECTS = 0.4
+DIGITS = 0.5
 PUBLISH_EVERY = 15 * 60.0
 
 
@@ -102,6 +105,14 @@ def min_snr_weight(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
     return snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1)
 
 
+def spread_timesteps(count: int, total: int) -> Tensor:
+    """`count` timesteps below `total`, one from each of `count` equal parts, in random order.
+
+    Each is uniform by itself; together they cover the range, so the loss varies less.
+    """
+    return ((torch.randperm(count) + torch.rand(count)) / count * total).long()
+
+
 def train_unet(
     world: World,
     data: Path | None,
@@ -111,7 +122,8 @@ def train_unet(
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     on_publish: Callable[[UNet2DConditionModel], None],
-    steps: int = STEPS,
+    steps: int | None = None,
+    start: UNet2DConditionModel | None = None,
 ) -> UNet2DConditionModel:
     """Train (or go on training) and return the moving average of the weights.
 
@@ -124,7 +136,8 @@ def train_unet(
         text_encoder: reads the captions; frozen.
         tokenizer: turns captions into ids.
         on_publish: gets the averaged UNet at the start, every `PUBLISH_EVERY` s and at the end.
-        steps: minibatches of `BATCH` latents in all.
+        steps: minibatches of `BATCH` in all; None for `STEPS`, or `MORE_STEPS` from `start`.
+        start: trained weights to go on from; None for random ones.
     """
     prepare_cpu()
     torch.manual_seed(2)
@@ -133,12 +146,14 @@ def train_unet(
     latents, scenes = encode_pictures(world, data, device, vae, folder / "latents.pt")
     scheduler = build_scheduler()
     alphas_cumprod = scheduler.alphas_cumprod.to(device)
-    unet = build_unet().to(device)
+    unet = (start or build_unet()).to(device)
+    rate = MORE_LEARNING_RATE if start else LEARNING_RATE
+    steps = steps or (MORE_STEPS if start else STEPS)
     ema = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
     optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01
+        unet.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    schedule = warmup_cosine(optimizer, steps, warmup=200)
+    schedule = warmup_hold_fall(optimizer, steps)
     modules = {"unet": unet, "ema": ema}
     run = TrainingRun(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
     unet.train()
@@ -158,7 +173,7 @@ def train_unet(
         with torch.no_grad():
             text = text_encoder(tokenize(tokenizer, captions, device)).last_hidden_state
         noise = torch.randn_like(clean)
-        timesteps = torch.randint(0, len(alphas_cumprod), (BATCH,), device=device)
+        timesteps = spread_timesteps(BATCH, len(alphas_cumprod)).to(device)
         # 2. forget the last gradients
         optimizer.zero_grad(set_to_none=True)
         # 3. forward: from the noisy latents and the text, predict v
