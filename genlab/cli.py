@@ -183,7 +183,7 @@ def evaluate_command(
     name: Name,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     samples: Annotated[
-        int | None, typer.Option(help="How many images; 10000, or 200 prompts, unless told.")
+        int | None, typer.Option(help="How many images; 10000, or 2000 prompts, unless told.")
     ] = None,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Put the figures into the model card.")

@@ -191,6 +191,16 @@ class ClassifyRequest(ImagesRequest):
     """Class probabilities and penultimate features of pictures."""
 
 
+class ReadRequest(ImagesRequest):
+    """Which nouns, colours and background pictures of one or of two Toybox objects show."""
+
+    objects: int = Field(1, ge=1, le=2)
+
+    @property
+    def batch_key(self) -> tuple[str, ...]:
+        return (*super().batch_key, str(self.objects))
+
+
 class NoisyClassifyRequest(ImagesRequest):
     """Class probabilities of pictures noised up to ``timestep``; noise k is of ``seed + k``."""
 

@@ -17,7 +17,7 @@ MODULES = sorted((PROJECT / "genlab").rglob("*.py"))
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("settings", "requests", "world"),
     ("sources", "hub"),
-    ("images", "recipe", "guidance", "metrics"),
+    ("images", "recipe", "guidance", "metrics", "reading"),
     ("networks",),
     ("families",),
     ("engine",),

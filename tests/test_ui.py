@@ -290,11 +290,37 @@ def test_obedience_counts_only_what_the_prompt_asked_for() -> None:
     world = World.load(PROJECT / "checkpoints" / "stable-diffusion-toybox")
     scene = world.parse("a 7 on a blue background")
     assert scene is not None
-    verdict = {"nouns": ["7", "3"], "colours": ["red", "red"], "backgrounds": ["blue", "blue"]}
+    verdict = {
+        "nouns": [("7",), ("3",)],
+        "colours": [("red",), ("red",)],
+        "backgrounds": ["blue", "blue"],
+        "places": [(None,), (None,)],
+        "features": np.array([[0.0, 0.0], [3.0, 4.0]], np.float32),
+    }
     figures = obedience(scene, verdict)
     assert figures["read"][1] == "red 3 on blue"
     assert figures["as_asked_percent"] == {"class": 50.0, "background": 100.0}
+    assert figures["all_as_asked_percent"] == 50.0
+    assert figures["diversity"] == 5.0
     assert "as asked" in strip(figures)
+
+
+def test_obedience_of_two_objects_tells_of_their_places() -> None:
+    world = World.load(PROJECT / "checkpoints" / "stable-diffusion-toybox")
+    scene = world.parse("a red 7 above a bag on a blue background")
+    assert scene is not None
+    verdict = {
+        "nouns": [("bag", "7")],
+        "colours": [("pink", "red")],
+        "backgrounds": ["blue"],
+        "places": [("above", "below")],
+    }
+    figures = obedience(scene, verdict)
+    assert figures["read"] == ["pink bag above red 7 on blue"]
+    every = {"class": 100.0, "colour": 100.0, "background": 100.0, "place": 0.0}
+    assert figures["as_asked_percent"] == every
+    assert figures["all_as_asked_percent"] == 0.0
+    assert "diversity" not in figures
 
 
 # --- through the API --------------------------------------------------------------------------

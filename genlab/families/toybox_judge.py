@@ -1,4 +1,4 @@
-"""Toybox's judge: reads noun, colour and background off pictures. Knows no queue, no page."""
+"""Toybox's judge: reads nouns, colours and background off pictures. Knows no queue, no page."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genlab.families.base import (
-    OneStepFamily,
-    Outcome,
-    split_rows,
-)
+from genlab.families.base import OneStepFamily, Outcome, split_rows
 from genlab.images import to_tensor
-from genlab.networks.toybox_judge import ToyboxJudge, Verdict
-from genlab.requests import ClassifyRequest, Request, UserError
+from genlab.networks.toybox_judge import Reading, ToyboxJudge
+from genlab.requests import ReadRequest, Request, UserError
 
 if TYPE_CHECKING:
     from genlab.engine import Job
 
 
 class ToyboxJudgeFamily(OneStepFamily):
-    """Serves `ClassifyRequest` for pictures of one object, uint8 (N, 64, 64, 3).
+    """Serves `ReadRequest` for pictures of one or of two objects, uint8 (N, 64, 64, 3).
 
-    Extras: `nouns`, `colours` and `backgrounds`, each the N most probable names, and `confidence`,
-    the probability of each picture's noun, float32 (N,).
+    Extras, the most probable names: `nouns`, `colours` and `places`, for each picture as many as it
+    has objects (the place of a single one is None), and `backgrounds`, one for each picture. Also
+    `confidence`, the probability of the noun, of the less certain one of two, float32 (N,), and
+    `features`, what the judge's last layer reads, float32 (N, D).
     """
 
     name = "judge"
-    requests = (ClassifyRequest,)
+    requests = (ReadRequest,)
     network_class = ToyboxJudge
 
     @classmethod
     def check_request(cls, request: Request, folder: Path) -> None:
-        assert isinstance(request, ClassifyRequest)
+        assert isinstance(request, ReadRequest)
         if request.images.shape[1:] != (64, 64, 3):
             shape = " x ".join(str(size) for size in request.images.shape[1:])
             raise UserError(f"{request.checkpoint} takes 64 x 64 x 3 pictures, not {shape}.")
@@ -43,28 +41,33 @@ class ToyboxJudgeFamily(OneStepFamily):
         return [to_tensor(_request(job).images) for job in jobs]  # (N, 3, 64, 64)
 
     def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
-        rows = self.runtime.call(self._choices, torch.cat([job.state for job in jobs]))
-        return split_rows(rows, jobs)  # each (N, 4): noun, colour, background, confidence
+        objects = _request(jobs[0]).objects
+
+        def read(pictures: torch.Tensor) -> torch.Tensor:
+            columns = self.network.read(pictures, objects)
+            return torch.cat([column.float().reshape(len(pictures), -1) for column in columns], 1)
+
+        return split_rows(self.runtime.call(read, torch.cat([job.state for job in jobs])), jobs)
 
     def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
-        names = (self.network.nouns, self.network.colours, self.network.backgrounds)
-        outcomes = []
-        for job in jobs:
-            *choices, confidence = job.state.T.cpu()
-            said = [[known[int(k)] for k in ks] for known, ks in zip(names, choices, strict=True)]
-            extras: dict[str, Any] = dict(zip(Verdict._fields, said, strict=True))
-            extras["confidence"] = confidence.numpy()
-            outcomes.append(Outcome(_request(job).images, extras))
-        return outcomes
+        return [Outcome(_request(job).images, self._extras(job)) for job in jobs]
 
-    def _choices(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Most probable noun, colour and background, and the noun's probability, (B, 4)."""
-        verdict = self.network(pictures)
-        choices = [logits.argmax(dim=1).float() for logits in verdict]
-        confidence = verdict.nouns.softmax(dim=1).amax(dim=1)
-        return torch.stack([*choices, confidence], dim=1)
+    def _extras(self, job: Job) -> dict[str, Any]:
+        objects = _request(job).objects
+        state = job.state.cpu()
+        widths = [objects, objects, 1, 1, objects, state.shape[1] - 3 * objects - 2]
+        numbers = state.split(widths, dim=1)  # the columns of a Reading
+        nouns, colours, backgrounds, sideways = (n.long() for n in numbers[:4])
+        confidence, features = numbers[4:]
+        reading = Reading(
+            nouns, colours, backgrounds[:, 0], sideways[:, 0] > 0, confidence, features
+        )
+        return self.network.named(reading) | {
+            "confidence": confidence.amin(dim=1).numpy(),
+            "features": features.numpy(),
+        }
 
 
-def _request(job: Job) -> ClassifyRequest:
-    assert isinstance(job.request, ClassifyRequest)  # the catalogue has checked
+def _request(job: Job) -> ReadRequest:
+    assert isinstance(job.request, ReadRequest)  # the catalogue has checked
     return job.request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -121,6 +121,24 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
             nouns.softmax(dim=2).amax(dim=2),
             features.flatten(1),
         )
+
+    def named(self, reading: Reading) -> dict[str, list[Any]]:
+        """A reading in words, an item a picture.
+
+        Returns:
+            `nouns`, `colours` and `places`, each a tuple of K words (the place of a single object
+            is None), and `backgrounds`, each one word.
+        """
+        across, upright = ("left of", "right of"), ("above", "below")
+        return {
+            "nouns": [tuple(self.nouns[k] for k in row) for row in reading.nouns.tolist()],
+            "colours": [tuple(self.colours[k] for k in row) for row in reading.colours.tolist()],
+            "backgrounds": [self.backgrounds[k] for k in reading.backgrounds.tolist()],
+            "places": [
+                (across if sideways else upright) if reading.nouns.shape[1] == 2 else (None,)
+                for sideways in reading.side_by_side.tolist()
+            ],
+        }
 
 
 def ink(images: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def evaluate(
         catalogue, engine: where it and its judge are served.
         data: torchvision root; None for the setting GENLAB_DATA.
         samples: how many images to draw, by default 10,000; for Stable Diffusion, how many
-            prompts of each kind; for a classifier, how many test images to read.
+            prompts of one object; for a classifier, how many test images to read.
 
     Returns:
         Figures by name, each a number or a list of numbers, ready for JSON.
@@ -65,7 +65,7 @@ def evaluate(
     if entry.family == "stable_diffusion":
         from genlab.training.toybox.evaluation import evaluate_toybox
 
-        return _rounded(evaluate_toybox(entry, catalogue, engine, samples))
+        return _rounded(evaluate_toybox(entry, catalogue, engine, data, samples))
     if entry.family == "judge":
         raise UserError(f"{name} was measured where it was trained; its card has the figures.")
     return _rounded(_unconditional(entry, catalogue, engine, data, samples or SAMPLES))

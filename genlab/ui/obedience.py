@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genlab.catalogue import Catalogue, Entry
-from genlab.requests import Request, StableDiffusionRequest
+from genlab.metrics import diversity
+from genlab.reading import fulfilled, said, scenes_read
+from genlab.requests import ClassifyRequest, ReadRequest, Request, StableDiffusionRequest, ask
 from genlab.world import Scene, World
 
 
@@ -19,12 +23,11 @@ def world_of(entry: Entry) -> World | None:
 
 
 def scene_of(entry: Entry, request: Request) -> Scene | None:
-    """What a prompt asks for, if it is one object of a known world: more the judge can't read."""
+    """The one or two objects that a prompt asks for, if it speaks of a known world."""
     world = world_of(entry)
     if world is None or not isinstance(request, StableDiffusionRequest):
         return None
-    scene = world.parse(request.prompt)
-    return scene if scene is not None and len(scene.objects) == 1 else None
+    return world.parse(request.prompt)
 
 
 def reader(catalogue: Catalogue, dataset: str) -> Entry | None:
@@ -32,28 +35,39 @@ def reader(catalogue: Catalogue, dataset: str) -> Entry | None:
     return next((e for e in catalogue.of_family("judge") if e.dataset == dataset), None)
 
 
-def obedience(scene: Scene, verdict: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What was read in each picture, and the percentage of pictures as asked.
+def question(judge: Entry, images: np.ndarray, scene: Scene | None) -> Request:
+    """What to ask a judge about pictures: what they show of a scene, or their classes."""
+    if scene is None:
+        return ask(ClassifyRequest, checkpoint=judge.name, images=images)
+    return ask(ReadRequest, checkpoint=judge.name, images=images, objects=len(scene.objects))
+
+
+def obedience(scene: Scene, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """What was read in each picture, and how far the pictures are as asked.
 
     Args:
-        scene: one object.
-        verdict: the judge's ``nouns``, ``colours`` and ``backgrounds``, one a picture.
+        scene: one or two objects.
+        verdict: the judge's extras.
+
+    Returns:
+        ``read``, a text a picture; ``as_asked_percent``, the share of pictures whose class, colour,
+        background and place are as asked, where asked for; ``all_as_asked_percent``, that of
+        pictures with everything as asked; and, for two pictures or more, their ``diversity``.
     """
-    thing = scene.objects[0]
-    asked = {
-        "class": (thing.noun, verdict["nouns"]),
-        "colour": (thing.colour, verdict["colours"]),
-        "background": (scene.background, verdict["backgrounds"]),
+    shown = scenes_read(verdict)
+    wishes = [fulfilled(scene, read) for read in shown]
+
+    def percent(answers: list[bool]) -> float:
+        return round(100 * sum(answers) / len(answers), 1)
+
+    figures: dict[str, Any] = {
+        "read": [said(read) for read in shown],
+        "as_asked_percent": {what: percent([w[what] for w in wishes]) for what in wishes[0]},
+        "all_as_asked_percent": percent([all(w.values()) for w in wishes]),
     }
-    rows = zip(verdict["colours"], verdict["nouns"], verdict["backgrounds"], strict=True)
-    return {
-        "read": [f"{colour} {noun} on {background}" for colour, noun, background in rows],
-        "as_asked_percent": {
-            what: round(100 * sum(name == wanted for name in seen) / len(seen), 1)
-            for what, (wanted, seen) in asked.items()
-            if wanted is not None
-        },
-    }
+    if len(shown) > 1:
+        figures["diversity"] = round(diversity(verdict["features"]), 4)
+    return figures
 
 
 @lru_cache(maxsize=8)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from genlab.engine import FINAL, Cancelled, Event, Failed, Job, Progress, Queued, Result
-from genlab.requests import ClassifyRequest, Request, UserError, ask
+from genlab.requests import Request, UserError
 from genlab.ui.desk import Run, Stopped, Superseded
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import bar, measure
-from genlab.ui.obedience import reader, scene_of
+from genlab.ui.obedience import question, reader, scene_of
 from genlab.ui.pictures import reduced
 
 REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
@@ -123,8 +123,8 @@ async def judged(
         for entry, scene in zip(entries, scenes, strict=True)
     ]
     asked = [
-        ask(ClassifyRequest, checkpoint=judge.name, images=result.images)
-        for judge, result in zip(judges, results, strict=True)
+        question(judge, result.images, scene)
+        for judge, result, scene in zip(judges, results, scenes, strict=True)
         if judge is not None
     ]
     opinions = iter(await finished(run, asked))

@@ -1,102 +1,90 @@
-"""Measures with the judge how well pictures obey their prompts; knows no pipeline, no engine."""
+"""Prompts that a judge can check, and how well pictures obey them; knows no pipeline, no engine."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+from genlab.reading import fulfilled
+from genlab.world import OPPOSITE, Scene, SceneObject, World
 
-from genlab.networks.toybox_judge import ToyboxJudge
-from genlab.training.toybox.composer import to_network
-from genlab.training.toybox.judge import scene_targets
-from genlab.world import Scene, SceneObject, World
-
-SampleFn = Callable[[Sequence[str]], Tensor]
-"""Prompts to pictures: (B, 3, 64, 64) uint8, one each."""
-
-QUESTIONS = ("noun", "colour", "background")
+QUESTIONS = ("class", "colour", "background", "place")
 
 
-def checkable_prompts(
-    world: World, count: int, seed: int = 0, held_out: bool = False
-) -> tuple[list[str], list[Scene]]:
-    """Plain one-object prompts that go round the nouns, with the scenes they ask for.
+def checkable_scenes(
+    world: World, count: int, seed: int = 0, objects: int = 1, held_out: bool = False
+) -> list[Scene]:
+    """Scenes of medium objects with every attribute told, that go round the nouns.
 
     Args:
         world: what can be asked for.
-        count: number of prompts.
-        seed: of the colours.
-        held_out: only colour-noun pairs that training never saw together.
+        count: number of scenes.
+        seed: of what the scenes don't go round.
+        objects: one or two in each.
+        held_out: only colour-noun pairs that training never saw together; else only others.
     """
     rng = random.Random(seed)
-    pairs = sorted(world.held_out)
-    prompts, scenes = [], []
+    nouns, pairs = list(world.nouns), sorted(world.held_out)
+    scenes = []
     for number in range(count):
         background = rng.choice(list(world.backgrounds))
         if held_out:
             colour, noun = pairs[number % len(pairs)]
             background = rng.choice([b for b in world.backgrounds if b != colour])
-        else:
-            noun = list(world.nouns)[number % len(world.nouns)]
-            colour = rng.choice(
-                [c for c in world.colours if c != background and (c, noun) not in world.held_out]
-            )
-        prompts.append(f"a {colour} {noun} on a {background} background")
-        scenes.append(Scene((SceneObject(noun, colour),), background))
-    return prompts, scenes
+            scenes.append(Scene((SceneObject(noun, colour),), background))
+            continue
+        named = [nouns[number % len(nouns)]]
+        named += [rng.choice(nouns) for _ in range(objects - 1)]
+        place = rng.choice(world.places)
+        places = (place, OPPOSITE[place]) if objects == 2 else (None,)
+        things = [
+            SceneObject(noun, rng.choice(_colours(world, noun, background)), place=place)
+            for noun, place in zip(named, places, strict=True)
+        ]
+        scenes.append(Scene(tuple(things), background))
+    return scenes
 
 
-@torch.no_grad()
-def score(judge: ToyboxJudge, images: Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Shares of pictures in which the judge finds what the scene asks for.
+def prompt_for(scene: Scene) -> str:
+    """The plainest words for a scene: "a red 7 left of a green bag on a blue background"."""
+    things = [f"a {item.colour} {item.noun}" for item in scene.objects]
+    return f" {scene.objects[0].place} ".join(things) + f" on a {scene.background} background"
+
+
+def shares(asked: Sequence[Scene], read: Sequence[Scene]) -> dict[str, float]:
+    """Shares of pictures that show what was asked for.
 
     Args:
-        judge: in eval mode.
-        images: (B, 3, 64, 64) uint8.
-        scenes: of one object each; what one leaves open counts as right.
+        asked: the scenes asked for, each of as many objects.
+        read: the scenes that a judge read, one each.
 
     Returns:
-        Shares in 0..1: "noun", "colour", "background", "all", and "digits" and "garments", the
-        share of right nouns within each kind.
+        Shares in 0..1: "class", "colour", "background" and, for two objects, "place"; "all" of
+        them; for one object also "digits" and "garments", the share of right classes of each kind.
     """
-    device = next(judge.parameters()).device
-    targets = torch.stack(scene_targets(list(scenes), judge, "cpu"), dim=1)  # (B, 3)
-    answers = []
-    for part in images.split(256):
-        verdict = judge(to_network(part.to(device)))
-        answers.append(torch.stack([logits.argmax(dim=1) for logits in verdict], dim=1).cpu())
-    right = (torch.cat(answers) == targets) | (targets < 0)  # (B, 3)
-    result = {name: right[:, i].float().mean().item() for i, name in enumerate(QUESTIONS)}
-    result["all"] = right.all(dim=1).float().mean().item()
-    is_digit = torch.tensor([scene.objects[0].noun.isdigit() for scene in scenes])
-    for name, rows in (("digits", is_digit), ("garments", ~is_digit)):
-        if rows.any():
-            result[name] = right[rows, 0].float().mean().item()
+    wishes = [fulfilled(a, r) for a, r in zip(asked, read, strict=True)]
+    result = {
+        question: _mean([w[question] for w in wishes])
+        for question in QUESTIONS
+        if question in wishes[0]
+    }
+    result["all"] = _mean([all(w.values()) for w in wishes])
+    if len(asked[0].objects) == 1:
+        for kind, is_digit in (("digits", True), ("garments", False)):
+            right = [
+                wish["class"]
+                for scene, wish in zip(asked, wishes, strict=True)
+                if scene.objects[0].noun.isdigit() == is_digit
+            ]
+            if right:
+                result[kind] = _mean(right)
     return result
 
 
-def measure(
-    sample: SampleFn,
-    judge: ToyboxJudge,
-    world: World,
-    count: int = 200,
-    seed: int = 0,
-    held_out: bool = False,
-) -> dict[str, float]:
-    """Draw one picture for each of `count` one-object prompts and let the judge read them.
+def _colours(world: World, noun: str, background: str) -> list[str]:
+    """Colours that training showed this noun in, on this background."""
+    return [c for c in world.colours if c != background and (c, noun) not in world.held_out]
 
-    Args:
-        sample: draws the pictures, at the steps, scale and scheduler to be measured.
-        judge: in eval mode.
-        world: what can be asked for.
-        count: number of prompts.
-        seed: of the prompts.
-        held_out: only colour-noun pairs that training never saw.
 
-    Returns:
-        See `score`.
-    """
-    prompts, scenes = checkable_prompts(world, count, seed, held_out)
-    return score(judge, sample(prompts), scenes)
+def _mean(answers: Sequence[bool]) -> float:
+    return sum(answers) / len(answers)

@@ -1,57 +1,159 @@
-"""Measures Toybox: draws prompts through the engine and lets the judge read the pictures."""
+"""Measures Toybox through the engine: do pictures obey, differ, and look like real composites?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 
 from genlab import metrics
 from genlab.catalogue import Catalogue, Entry
 from genlab.engine import Engine
-from genlab.networks.toybox_judge import ToyboxJudge
-from genlab.requests import StableDiffusionRequest, UserError, ask
+from genlab.images import to_tensor, to_uint8
+from genlab.reading import scenes_read
+from genlab.requests import ReadRequest, StableDiffusionRequest, UserError, ask
 from genlab.training.evaluation import draw, joined
-from genlab.training.toybox.adherence import measure
-from genlab.world import World
+from genlab.training.toybox.adherence import checkable_scenes, prompt_for, shares
+from genlab.training.toybox.common import make_composer
+from genlab.training.toybox.composer import Composer
+from genlab.world import Scene, World
 
-PROMPTS = 200
+PROMPTS = 2_000
+SHARE = 5  # one prompt of two objects and one of a held-out pair for so many of one object
+SAME_PROMPT = 16  # pictures of one prompt, whose differences are its diversity
 
 
 def evaluate_toybox(
-    entry: Entry, catalogue: Catalogue, engine: Engine, count: int | None = None
+    entry: Entry,
+    catalogue: Catalogue,
+    engine: Engine,
+    data: Path | None = None,
+    count: int | None = None,
 ) -> dict[str, Any]:
     """Measure a Stable Diffusion checkpoint whose world has a judge.
 
     Args:
-        entry: the checkpoint.
+        entry: the checkpoint; drawn from at the request's default steps, scale and scheduler.
         catalogue, engine: where it and its judge are served.
-        count: number of prompts of each kind; None for `PROMPTS`.
+        data: torchvision root, for composites of held-out digits and garments.
+        count: number of prompts of one object; None for `PROMPTS`. A fifth as many ask for two
+            objects, and for pairs held out of training.
+
+    Returns:
+        Shares of pictures as asked: `adherence_*` for one object, `two_*` for two, `held_out_*`
+        for pairs never trained on, and with `real_` before them the judge's shares on composites
+        of held-out pictures for the same scenes, which bound them. Then `diversity_ratio` within
+        one prompt and `sharpness_ratio`, against composites; and in the judge's features `fid`
+        against composites, `fid_floor`, of train against held-out composites, and
+        `fid_reconstruction`, of train composites that went through the autoencoder.
 
     Raises:
-        UserError: if nothing can judge its prompts.
+        UserError: if nothing can judge its prompts, or the data is missing.
     """
     count = count or PROMPTS
-    world_file, judge_folder = entry.folder / "world.json", catalogue.root / "toybox-judge"
-    if not world_file.is_file() or not judge_folder.is_dir():
+    judge = catalogue.root / "toybox-judge"
+    if not (entry.folder / "world.json").is_file() or not judge.is_dir():
         raise UserError(f"{entry.name} cannot be measured: only Toybox's prompts have a judge.")
-    judge = ToyboxJudge.from_pretrained(judge_folder).eval()
-    drawn: list[np.ndarray] = []
+    world = World.load(entry.folder)
+    held, trained = (make_composer(world, data, half, "cpu") for half in (False, True))
+    asked = StableDiffusionRequest(checkpoint=entry.name)
+    figures: dict[str, Any] = {
+        "samples": count,
+        "steps": asked.num_inference_steps,
+        "guidance_scale": asked.guidance_scale,
+        "scheduler": asked.scheduler,
+    }
+    few = max(2, count // SHARE)
+    one = checkable_scenes(world, count)
+    kinds = {
+        "adherence": one,
+        "two": checkable_scenes(world, few, objects=2),
+        "held_out": checkable_scenes(world, few, held_out=True),
+    }
+    drawn, features = {}, {}
+    for kind, scenes in kinds.items():
+        drawn[kind] = draw_scenes(engine, entry, scenes)
+        read, features[kind] = read_pictures(engine, judge.name, drawn[kind], scenes)
+        real = compose(held, scenes)
+        drawn[f"real_{kind}"] = real
+        seen, features[f"real_{kind}"] = read_pictures(engine, judge.name, real, scenes)
+        figures |= {f"{kind}_{name}": share for name, share in shares(scenes, read).items()}
+        figures |= {f"real_{kind}_{name}": share for name, share in shares(scenes, seen).items()}
+    sharp, real_sharp = (metrics.sharpness(drawn[kind]) for kind in ("adherence", "real_adherence"))
+    figures |= {"sharpness": sharp, "sharpness_ratio": sharp / real_sharp}
 
-    def sample(prompts: Iterable[str]) -> torch.Tensor:
-        requests = (
-            ask(StableDiffusionRequest, checkpoint=entry.name, prompt=prompt, seed=k, count=1)
-            for k, prompt in enumerate(prompts)
+    same = [scene for scene in one[: min(count, 20)] for _ in range(SAME_PROMPT)]
+    within, real_within = (
+        diversity_within(read_pictures(engine, judge.name, pictures, same)[1])
+        for pictures in (draw_scenes(engine, entry, same), compose(held, same, seed=1))
+    )
+    figures |= {"diversity": within, "diversity_ratio": within / real_within}
+
+    train = compose(trained, one, seed=2)
+    restored = reconstruct(entry.folder, train)
+    real = features["real_adherence"]
+    figures["fid"] = metrics.fid(real, features["adherence"])
+    for name, pictures in (("fid_floor", train), ("fid_reconstruction", restored)):
+        figures[name] = metrics.fid(real, read_pictures(engine, judge.name, pictures, one)[1])
+    return figures
+
+
+def draw_scenes(
+    engine: Engine, entry: Entry, scenes: Sequence[Scene], **settings: Any
+) -> np.ndarray:
+    """A picture for each scene's plainest prompt, uint8 (N, 64, 64, 3); picture k is of seed k."""
+    requests = (
+        ask(
+            StableDiffusionRequest,
+            checkpoint=entry.name,
+            prompt=prompt_for(scene),
+            seed=k,
+            count=1,
+            **settings,
         )
-        images, _ = joined(draw(engine, requests))
-        drawn.append(images)
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
+        for k, scene in enumerate(scenes)
+    )
+    return joined(draw(engine, requests))[0]
 
-    world = World.load(world_file)
-    seen = measure(sample, judge, world, count=count)
-    unseen = measure(sample, judge, world, count=count, held_out=True)
-    figures = {f"adherence_{key}": value for key, value in seen.items()}
-    figures |= {f"held_out_{key}": value for key, value in unseen.items()}
-    return figures | {"samples": count, "sharpness": metrics.sharpness(drawn[0])}
+
+def compose(composer: Composer, scenes: Sequence[Scene], seed: int = 0) -> np.ndarray:
+    """A composite of each scene, uint8 (N, 64, 64, 3)."""
+    rng = random.Random(seed)
+    parts = [composer.compose(scenes[at : at + 500], rng) for at in range(0, len(scenes), 500)]
+    return torch.cat(parts).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def read_pictures(
+    engine: Engine, judge: str, pictures: np.ndarray, scenes: Sequence[Scene]
+) -> tuple[list[Scene], np.ndarray]:
+    """What the judge sees in a picture of each scene, and its features (N, D)."""
+    objects = len(scenes[0].objects)
+    requests = (
+        ask(ReadRequest, checkpoint=judge, images=part, objects=objects)
+        for part in np.array_split(pictures, max(1, len(pictures) // 500))
+    )
+    results = list(draw(engine, requests))
+    read = [scene for result in results for scene in scenes_read(result.extras)]
+    return read, np.concatenate([result.extras["features"] for result in results])
+
+
+def diversity_within(features: np.ndarray) -> float:
+    """Mean over prompts of the diversity of each prompt's pictures, rows in prompt's order."""
+    parts = features.reshape(-1, SAME_PROMPT, features.shape[1])
+    return float(np.mean([metrics.diversity(part) for part in parts]))
+
+
+@torch.no_grad()
+def reconstruct(folder: Path, pictures: np.ndarray) -> np.ndarray:
+    """Pictures after the pipeline's autoencoder, uint8 (N, 64, 64, 3)."""
+    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae").float().eval()
+    parts = [
+        to_uint8(vae.decode(vae.encode(part).latent_dist.mean).sample)
+        for part in to_tensor(pictures).split(50)
+    ]
+    return np.concatenate(parts)

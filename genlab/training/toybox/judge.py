@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.networks.toybox_judge import ToyboxJudge, crop
+from genlab.reading import scenes_read
 from genlab.training.recipes import hardware
 from genlab.training.run import TrainingRun, warmup_cosine
+from genlab.training.toybox.adherence import shares
 from genlab.training.toybox.card import write_judge_card
 from genlab.training.toybox.common import make_composer, prepare_cpu, publish
 from genlab.training.toybox.composer import Composer, to_network
@@ -162,6 +164,12 @@ def scene_targets(
 
 
 @torch.no_grad()
+def read_scenes(judge: ToyboxJudge, images: Tensor, objects: int = 1) -> list[Scene]:
+    """The scenes that the judge, in eval mode, sees in pictures (B, 3, 64, 64) uint8."""
+    parts = [judge.named(judge.read(to_network(part), objects)) for part in images.split(256)]
+    return [scene for part in parts for scene in scenes_read(part)]
+
+
 def judge_accuracy(
     judge: ToyboxJudge, composer: Composer, world: World, count: int = 4000
 ) -> dict[str, float]:
@@ -171,10 +179,18 @@ def judge_accuracy(
         judge: in eval mode.
         composer: over the held-out test split.
         world: what pictures show.
-        count: number of pictures.
-    """
-    from genlab.training.toybox.adherence import score
+        count: number of pictures of one object, and of two.
 
+    Returns:
+        See `shares`; the figures for two objects have "two_" before their names.
+    """
     rng = random.Random(10**9)
-    scenes = any_scenes(world, rng, count)
-    return score(judge, composer.compose(scenes, rng), scenes)
+    figures = {}
+    for prefix, objects in (("", 1), ("two_", 2)):
+        scenes = any_scenes(world, rng, count, two_objects=objects == 2)
+        seen: list[Scene] = []
+        for start in range(0, count, 500):
+            images = composer.compose(scenes[start : start + 500], rng)
+            seen += read_scenes(judge, images, objects)
+        figures |= {prefix + name: share for name, share in shares(scenes, seen).items()}
+    return figures
