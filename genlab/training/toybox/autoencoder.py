@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
@@ -19,10 +20,13 @@ STEPS = 1400
 LEARNING_RATE = 1.5e-3
 KL_WEIGHT = 3e-3
 OBJECT_WEIGHT = 3.0
+EDGE_WEIGHT = 2.0
 TWO_OBJECTS = 0.2
-DECODER_STEPS = 1500
-DECODER_LEARNING_RATE = 7e-4
-LATENT_NOISE = 0.1
+DECODER_BATCH = 16
+DECODER_STEPS = 3_000
+DECODER_LEARNING_RATE = 1e-3
+DECODER_TWO_OBJECTS = 0.4
+LATENT_NOISE = 0.05
 
 
 def build_autoencoder() -> AutoencoderKL:
@@ -46,16 +50,23 @@ def build_autoencoder() -> AutoencoderKL:
 
 
 def reconstruction_loss(restored: Tensor, images: Tensor) -> Tensor:
-    """L1 + MSE where pixels of the object count more than the flat background.
+    """L1 + MSE, and L1 of the differences of neighbours; what is near an object counts more.
+
+    Near, not only inside: weights that end at the outline make a filled gap (between the legs of
+    trousers, in a 0) cheaper than an open one, and shapes become blobs.
 
     Args:
         restored: (B, 3, H, W) in [-1, 1].
         images: (B, 3, H, W) in [-1, 1]; the corner pixel shows the background's colour.
     """
     is_object = (images - images[:, :, :1, :1]).abs().amax(dim=1, keepdim=True) > 0.1
-    weight = 1 + OBJECT_WEIGHT * is_object
-    error = (restored - images).abs()
-    return (weight * (error + error.square())).mean()
+    near = F.max_pool2d(is_object.float(), 7, stride=1, padding=3)
+    difference = restored - images
+    error = difference.abs()
+    along_y = (difference[:, :, 1:] - difference[:, :, :-1]).abs() * near[:, :, 1:]
+    along_x = (difference[..., 1:] - difference[..., :-1]).abs() * near[..., 1:]
+    weighted = (1 + OBJECT_WEIGHT * near) * (error + error.square())
+    return weighted.mean() + EDGE_WEIGHT * (along_y.mean() + along_x.mean())
 
 
 def train_autoencoder(
@@ -145,12 +156,12 @@ def train_decoder(
         device: a torch device.
         folder: where the run is kept and resumed from.
         network: the trained autoencoder, latents standardised.
-        steps: minibatches of `BATCH` pictures in all.
+        steps: minibatches of `DECODER_BATCH` pictures in all.
     """
     prepare_cpu()
     torch.manual_seed(4)
     composer = make_composer(world, data, train=True, device=device)
-    network.to(device).requires_grad_(False)
+    network.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     network.decoder.requires_grad_(True)
     optimizer = torch.optim.AdamW(network.decoder.parameters(), lr=DECODER_LEARNING_RATE)
     schedule = warmup_cosine(optimizer, steps)
@@ -159,7 +170,7 @@ def train_decoder(
     for step in run.steps():
         # 1. data to device: other pictures than the autoencoder saw, and their noisy latents
         rng = random.Random(10**6 + step)
-        scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
+        scenes = [world.sample_scene(rng, DECODER_TWO_OBJECTS) for _ in range(DECODER_BATCH)]
         images = to_network(composer.compose(scenes, rng))  # (B, 3, 64, 64)
         with torch.no_grad():
             latents = network.encode(images).latent_dist.mean  # (B, 4, 8, 8)
