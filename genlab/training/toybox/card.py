@@ -74,17 +74,21 @@ JUDGE_TEXT = """\
 # Toybox's judge
 
 A small convolutional network that reads noun, colour and background off a 64x64 picture of one
-object. It measures whether Toybox obeys its prompts; they share neither weights nor latents.
+object, and off the window round each object of a picture of two. It measures whether Toybox obeys
+its prompts; they share neither weights nor latents.
 
 ## How it was trained
 
-`genlab/training/toybox/judge.py`, on {hardware}: {stages} of composites of the training halves of
-MNIST and Fashion-MNIST, half of them slightly blurred and noisy, as decoded latents are.
+`genlab/training/toybox/judge.py`, on {hardware}: {stages} of 128 composites of the training halves
+of MNIST and Fashion-MNIST, half of them whole pictures, half windows of pictures of two; half of
+the batches slightly blurred and noisy, as decoded latents are. Every colour came with every noun,
+also the pairs that Toybox itself never sees, or it would blame them on the model.
 
 ## Measured
 
-The figures at the top of this file are on composites of the held-out test halves. Shirts, T-shirts,
-pullovers and coats look alike at this size, to people too: that is where its errors are.
+The figures at the top of this file are on composites of the held-out test halves, small and large
+ones included; `two_` figures are on pictures of two objects, all attributes of both. Shirts,
+T-shirts, pullovers and coats look alike at this size, to people too: that is where its errors are.
 """
 
 
