@@ -6,7 +6,7 @@ import gradio as gr
 
 from genlab.ui.lab import Lab
 from genlab.ui.panel import missing
-from genlab.ui.sd import cfg, generate, grid
+from genlab.ui.sd import cfg, curves, generate, grid
 from genlab.ui.sd.controls import Controls, prompt_controls, sampler_controls
 from genlab.ui.sd.models import more_models, usable, wire_models
 
@@ -17,6 +17,7 @@ INTRO = (
 MODES = {
     "Generate": generate.build,
     "Grid": grid.build,
+    "Curves": curves.build,
     "What CFG does": cfg.build,
 }
 PRESS_WHAT_IS_SHOWN = """() => [...document.querySelectorAll("#sd-modes .go button.primary")]
