@@ -27,7 +27,8 @@ def main() -> None:
     settings = Flags()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
     runtime = Runtime(settings.device, settings.max_rows)
-    catalogue = Catalogue(settings.checkpoints, runtime, settings.memory_gb * 1e9, settings.models)
+    memory, models = settings.memory_gb * 1e9, settings.models
+    catalogue = Catalogue(settings.checkpoints, runtime, memory, models, settings.downloads)
     engine = Engine(
         catalogue,
         max_rows=settings.max_rows,

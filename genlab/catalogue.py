@@ -35,6 +35,7 @@ class Catalogue:
         runtime: where the networks run.
         memory_bytes: weights kept loaded; above it the least recently used are let go.
         models: what GENLAB_MODELS names: hub ids, diffusers folders and .safetensors files.
+        downloads: whether models of the hub may be downloaded; if not, none is offered.
     """
 
     def __init__(
@@ -43,16 +44,16 @@ class Catalogue:
         runtime: Runtime,
         memory_bytes: float = 8e9,
         models: Sequence[str] = (),
+        downloads: bool = True,
     ) -> None:
         self.root = root
         self.runtime = runtime
         self.memory_bytes = memory_bytes
         self.entries: dict[str, Entry] = {}
         self.broken: dict[str, str] = {}
-        self._shelf = Shelf(models, runtime.dtype, self.scan)
+        self._shelf = Shelf(models, runtime.dtype, self.scan, downloads)
         self.offers = self._shelf.offers
         self.weigh = self._shelf.weigh
-        self.fetch = self._shelf.fetch
         self.stop_fetching = self._shelf.stop_fetching
         self._loaded: OrderedDict[str, Family] = OrderedDict()
         self._fingerprints: dict[str, str] = {}
@@ -75,6 +76,9 @@ class Catalogue:
             except BrokenCheckpoint as error:
                 broken[folder.name] = str(error)
         outside, wrong = self._shelf.scan()
+        for name in outside.keys() & (entries.keys() | broken.keys()):
+            del outside[name]
+            wrong[f"{name} (outside)"] = f"a folder of {self.root.name} has that name already."
         for name, why in (broken | wrong).items():
             log.warning("%s is left out: %s", name, why)
         self.entries, self.broken = outside | entries, wrong | broken
@@ -95,6 +99,19 @@ class Catalogue:
             raise UserError(f"The checkpoint {name} is damaged: {self.broken[name]}")
         there = ", ".join(self.entries) or "none"
         raise UserError(f"There is no checkpoint called {name!r}; there are: {there}.")
+
+    def fetch(self, name: str) -> None:
+        """Start the download of an offer, or go on with one; see `Shelf.fetch`.
+
+        Raises UserError if there is no such offer, or it would not fit into the memory.
+        """
+        needed = self._shelf.memory(name)
+        if needed is not None and needed > self.memory_bytes:
+            raise UserError(
+                f"{name} would take about {needed / 1e9:.0f} GB of memory here, but "
+                f"GENLAB_MEMORY_GB allows {self.memory_bytes / 1e9:g}."
+            )
+        self._shelf.fetch(name)
 
     # --- recipes ----------------------------------------------------------------------------
 
@@ -123,7 +140,9 @@ class Catalogue:
         found = recipe.read(content)
         name = found.request.checkpoint
         if name not in self.entries:
-            raise UserError(f"The picture was drawn by {name!r}, which is not here.")
+            offered = any(offer.name == name for offer in self.offers())
+            missing = "is offered, but not downloaded yet" if offered else "is not here"
+            raise UserError(f"The picture was drawn by {name!r}, which {missing}.")
         self.check(found.request)
         return found.request, tuple(recipe.differences(found, self.fingerprint(name)))
 

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
         default=(),
         description="more models, comma-separated: hub ids, diffusers folders, .safetensors files",
     )
+    downloads: bool = Field(
+        default=True, description="visitors may download the models that are offered"
+    )
     data: Path = Field(
         default=PROJECT / "data", description="torchvision root, for training and evaluate"
     )

@@ -46,14 +46,20 @@ class Shelf:
         specs: hub ids, folders and .safetensors files.
         dtype: the number format that weights will be loaded in.
         changed: called, from the download's thread, when a model has arrived.
+        downloads: whether anything may be downloaded.
     """
 
     def __init__(
-        self, specs: Sequence[str], dtype: torch.dtype, changed: Callable[[], None]
+        self,
+        specs: Sequence[str],
+        dtype: torch.dtype,
+        changed: Callable[[], None],
+        downloads: bool = True,
     ) -> None:
         self._sources, self._wrong = sources(specs)
         self._dtype = dtype
         self._changed = changed
+        self._downloads = downloads
         self._lock = threading.Lock()  # guards the three below
         self._offers: dict[str, Offer] = {}
         self._listings: dict[str, hub.Listing] = {}
@@ -109,9 +115,13 @@ class Shelf:
     # --- what can be had --------------------------------------------------------------------
 
     def offers(self) -> list[Offer]:
-        """Every model of the hub that is known here, ready or not, in the order of the settings."""
+        """Every model of the hub that is known here, ready or not, in the order of the settings.
+
+        Where downloads are switched off, only those that are ready.
+        """
         with self._lock:
-            return list(self._offers.values())
+            offers = list(self._offers.values())
+        return [offer for offer in offers if self._downloads or offer.state == "ready"]
 
     def weigh(self, name: str) -> Offer:
         """Ask the hub how large a download is. Seconds: not for a thread where others wait.
@@ -124,6 +134,15 @@ class Shelf:
             offer = replace(self._offers[name], gb=listing.nbytes / 1e9, about=False)
             self._offers[name] = offer
         return offer
+
+    def memory(self, name: str) -> float | None:
+        """Bytes of memory that an offer's weights will take, about; None if that is unknown.
+
+        Raises UserError if there is no such offer.
+        """
+        parameters = self._source(name).parameters
+        size = torch.empty((), dtype=self._dtype).element_size()
+        return None if parameters is None else parameters * 1e9 * size
 
     def fetch(self, name: str) -> None:
         """Start a download, or go on with one that was stopped; nothing if it runs already.
@@ -150,10 +169,12 @@ class Shelf:
                 self._stops[name].set()
 
     def _source(self, name: str) -> Source:
+        if not self._downloads:
+            raise UserError("Downloads are switched off here (GENLAB_DOWNLOADS).")
         with self._lock:
             if name in self._offers:
                 return next(source for source in self._sources if source.name == name)
-            there = ", ".join(self._offers) or "none"
+            there = ", ".join(self._offers)
         raise UserError(f"There is no model called {name!r} to download; there are: {there}.")
 
     def _listing(self, source: Source) -> hub.Listing:

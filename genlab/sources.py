@@ -29,6 +29,7 @@ class Source:
     where: str  # a hub id, or a path
     kind: Literal["hub", "folder", "file"] = "hub"
     gb: float | None = None  # to download, about; None: only the hub knows
+    parameters: float | None = None  # billions; each takes 2 bytes in fp16, 4 in fp32
     distilled: str | None = None  # why guidance is off, for models that learnt to do without
     num_inference_steps: int = 25
     guidance_scale: float = 7.5
@@ -40,26 +41,30 @@ PRESETS = (
         name="stable-diffusion-1.5",
         title="Stable Diffusion 1.5",
         where="stable-diffusion-v1-5/stable-diffusion-v1-5",
-        gb=2.1,  # 0.86 + 0.12 + 0.08 billion parameters in fp16
+        gb=2.1,  # all of it in fp16
+        parameters=1.07,  # UNet 0.86, text encoder 0.12, VAE 0.08
     ),
     Source(
         name="bk-sdm-small",
         title="BK-SDM small (a pruned Stable Diffusion)",
         where="nota-ai/bk-sdm-small",
-        gb=2.6,  # 0.66 billion parameters, should they be in fp32
+        gb=2.6,  # should it be in fp32
+        parameters=0.66,
     ),
     Source(
         name="sdxl-base",
         title="Stable Diffusion XL base",
         where="stabilityai/stable-diffusion-xl-base-1.0",
-        gb=6.9,  # 2.6 + 0.12 + 0.69 + 0.08 billion parameters in fp16
+        gb=6.9,
+        parameters=3.47,  # UNet 2.57, text encoders 0.12 and 0.69, VAE 0.08
         guidance_scale=5.0,
     ),
     Source(
         name="sd-turbo",
         title="SD-Turbo (distilled: one to four steps)",
         where="stabilityai/sd-turbo",
-        gb=2.6,  # 0.87 + 0.34 + 0.08 billion parameters in fp16
+        gb=2.6,
+        parameters=1.29,  # UNet 0.87, text encoder 0.34, VAE 0.08
         distilled=DISTILLED,
         num_inference_steps=2,
         guidance_scale=1.0,

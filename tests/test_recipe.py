@@ -118,6 +118,9 @@ def test_a_checkpoint_that_is_not_here_is_named(catalogue: Catalogue):
     fields = wish(checkpoint="gone", count=1).model_dump()
     with pytest.raises(UserError, match="'gone', which is not here"):
         catalogue.restore(changed(catalogue, request=fields))
+    fields = wish(checkpoint="sd-turbo", count=1).model_dump()
+    with pytest.raises(UserError, match="'sd-turbo', which is offered, but not downloaded"):
+        catalogue.restore(changed(catalogue, request=fields))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from genlab import hub
 from genlab.catalogue import Catalogue
@@ -215,6 +216,27 @@ def test_a_folder_and_wrong_items_of_the_setting(tmp_path, fake_hub, tiny):
     assert [o.name for o in catalogue.offers()] == [p.name for p in PRESETS]
 
 
+def test_where_downloads_are_switched_off_nothing_is_offered_and_what_is_here_serves(
+    catalogue, fake_hub, tmp_path
+):
+    catalogue.fetch("tiny")
+    wait(lambda: "tiny" in catalogue.entries)
+    closed = Catalogue(
+        tmp_path / "checkpoints", Runtime("cpu"), models=[TINY, "a/b"], downloads=False
+    )
+    assert [(o.name, o.state) for o in closed.offers()] == [("tiny", "ready")]
+    assert "tiny" in closed.entries
+    with pytest.raises(UserError, match="Downloads are switched off"):
+        closed.fetch("b")
+
+
+def test_a_name_that_checkpoints_has_already_is_left_out_with_a_sentence(tmp_path, fake_hub, tiny):
+    save_tiny_stable_diffusion(tmp_path / "checkpoints" / "tiny")
+    catalogue = open_catalogue(tmp_path, str(tiny))
+    assert catalogue.entry("tiny").title == "Tiny", "the one with a card"
+    assert "has that name already" in catalogue.broken["tiny (outside)"]
+
+
 def test_models_that_learnt_to_do_without_guidance_say_so():
     found, wrong = sources(["somebody/new-turbo", "nota-ai/bk-sdm-small"])
     assert wrong == {}
@@ -237,6 +259,16 @@ def test_what_can_never_fit_is_refused_with_both_figures_before_it_is_queued(
         Engine(catalogue).submit(ask(StableDiffusionRequest, checkpoint="tiny"))
 
 
+def test_a_preset_that_will_not_fit_is_not_even_downloaded(catalogue, fake_hub):
+    with pytest.raises(UserError, match="would take about 14 GB of memory here, but GENLAB_MEM"):
+        catalogue.fetch("sdxl-base")
+    assert fake_hub.calls == []
+    catalogue.memory_bytes = 16e9
+    catalogue.fetch("sdxl-base")
+    wait(lambda: offer(catalogue, "sdxl-base").state == "failed")  # this hub does not have it
+    assert "no public model" in offer(catalogue, "sdxl-base").reason
+
+
 def test_room_is_made_before_the_next_model_is_loaded(tmp_path, fake_hub, tiny, monkeypatch):
     twin = Path(shutil.copytree(tiny, tmp_path / "twin"))
     catalogue = open_catalogue(tmp_path, str(tiny), str(twin))
@@ -252,6 +284,42 @@ def test_room_is_made_before_the_next_model_is_loaded(tmp_path, fake_hub, tiny, 
     monkeypatch.setattr(StableDiffusionFamily, "open", look)
     catalogue.load("twin")
     assert held == [[]]
+
+
+def test_a_vae_in_the_names_of_older_files_is_read_as_diffusers_reads_it(tmp_path, fake_hub, tiny):
+    old = Path(shutil.copytree(tiny, tmp_path / "old"))
+    weights = old / "vae" / "diffusion_pytorch_model.safetensors"
+    names = {
+        ".to_q.": ".query.",
+        ".to_k.": ".key.",
+        ".to_v.": ".value.",
+        ".to_out.0.": ".proj_attn.",
+    }
+    tensors = load_file(weights)
+    for new, earlier in names.items():
+        tensors = {name.replace(new, earlier): tensor for name, tensor in tensors.items()}
+    assert any(".proj_attn." in name for name in tensors)
+    save_file(tensors, weights)
+    catalogue = open_catalogue(tmp_path, str(old), str(tiny))
+    assert catalogue.broken == {}
+    engine = Engine(catalogue)
+    wishes = [ask(StableDiffusionRequest, checkpoint=n, prompt="seven") for n in ("old", "tiny")]
+    jobs = [engine.submit(wish) for wish in wishes]
+    while engine.tick():
+        pass
+    one, other = (job.result().images.astype(int) for job in jobs)
+    assert abs(one - other).max() <= 1
+
+
+def test_a_missing_shard_is_named(tmp_path, fake_hub, tiny):
+    sharded = Path(shutil.copytree(tiny, tmp_path / "sharded"))
+    encoder = CLIPTextModel.from_pretrained(sharded / "text_encoder")
+    (sharded / "text_encoder" / "model.safetensors").unlink()
+    encoder.save_pretrained(sharded / "text_encoder", max_shard_size="10KB")
+    first, *_ = sorted((sharded / "text_encoder").glob("*.safetensors"))
+    assert "sharded" in open_catalogue(tmp_path, str(sharded)).entries
+    first.unlink()
+    assert first.name in open_catalogue(tmp_path, str(sharded)).broken["sharded"]
 
 
 def test_a_single_file_draws_what_its_folder_draws_once_its_configuration_is_here(

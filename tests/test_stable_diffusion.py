@@ -162,7 +162,8 @@ def test_the_pictures_equal_the_stock_pipelines(root, engine):
 @pytest.mark.parametrize(
     "values",
     [{"scheduler": name} for name in SCHEDULERS]
-    + [{"guidance_scale": 1.0}, {"negative_prompt": ""}, {"negative_prompt": "", "count": 1}]
+    + [{"scheduler": name, "guidance_scale": 1.0} for name in SCHEDULERS]
+    + [{"negative_prompt": ""}, {"negative_prompt": "", "count": 1}]
     + [{"checkpoint": "tiny-xl-encodes-nothing", "negative_prompt": ""}],
     ids=str,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ BATCHED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 MORE_THAN_A_PROMPT = {"strength", "mask_image", "controlnet_conditioning_scale", "num_frames"}
 """What a call takes that edits a picture, follows another one, or makes a film."""
 NEVER_LOADED = ("safety_checker",)
+FITTING = ("UNet2DConditionModel", "AutoencoderKL")
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 MODELS = ("diffusers", "transformers")  # the libraries whose classes may have weights
 
 
@@ -86,28 +88,49 @@ def check_parts(folder: Path) -> None:
 def check_folder(folder: Path) -> None:
     """Raise BrokenCheckpoint unless every part is there and its weights open; reads headers only.
 
-    Weights of diffusers' own networks have to fit their configuration, tensor by tensor.
+    Those of the networks that GenLab calls itself have to fit their configuration.
     """
     check_parts(folder)
     for name, (library, kind) in components(folder).items():
         part = folder / name
         if not _is_network(library, part):
             continue
-        network = getattr(diffusers, kind, None) if library == "diffusers" else None
-        wanted = None if network is None else wanted_weights(network, part)
         for files in {tuple(chosen_files(part, half)) for half in (True, False)}:
-            check_weights(files, wanted)
+            check_weights(files, None)
+            if kind in FITTING:
+                check_fit(getattr(diffusers, kind), part, files)
+        check_shards(part)
 
 
-def wanted_weights(network: Any, part: Path) -> dict[str, list[int]]:
-    """The names and shapes of a diffusers network's weights, as its config.json describes it."""
+def check_shards(part: Path) -> None:
+    """Raise BrokenCheckpoint if some, but not all, of the files that an index names are there."""
+    for index in part.glob("*.safetensors.index*.json"):
+        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+        missing = [shard for shard in shards if not (part / shard).is_file()]
+        if missing and len(missing) < len(shards):
+            raise BrokenCheckpoint(f"its {part.name} folder has no {missing[0]}.")
+
+
+def check_fit(network: Any, part: Path, files: Sequence[Path]) -> None:
+    """Raise BrokenCheckpoint unless files hold every weight that a config.json describes.
+
+    Older files have other names for the VAE's attention, which diffusers translates as well.
+    """
     config = read_json(part / "config.json")
     try:
         with torch.device("meta"):
-            module = network(**network.extract_init_dict(config)[0])
+            wanted = network(**network.extract_init_dict(config)[0]).state_dict()
     except Exception as error:
         raise BrokenCheckpoint(f"its {part.name}/config.json describes no {part.name}.") from error
-    return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: shape for file in files for name, shape in shapes(file)}
+    for old, new in OLD_NAMES.items():
+        found = {name.replace(f".{old}.", f".{new}."): shape for name, shape in found.items()}
+    for name, tensor in wanted.items():
+        if found.get(name) != list(tensor.shape):
+            raise BrokenCheckpoint(
+                f"its weights do not fit its config.json: {name} is {found.get(name, 'missing')}, "
+                f"but should be {list(tensor.shape)}."
+            )
 
 
 def chosen_files(part: Path, half: bool) -> list[Path]:
@@ -155,13 +178,13 @@ def repository_of(file: Path) -> str:
 
 def picture_size(folder: Path) -> int | None:
     """Pixels of a picture's side, where a pipeline's configuration says so."""
+    vae = folder / "vae" / "config.json"
+    blocks = read_json(vae).get("block_out_channels") if vae.is_file() else None
     for name in ("unet", "transformer"):
         path = folder / name / "config.json"
         side = read_json(path).get("sample_size") if path.is_file() else None
-        if isinstance(side, int):
-            vae = folder / "vae" / "config.json"
-            blocks = read_json(vae).get("block_out_channels") if vae.is_file() else None
-            return side * 2 ** (len(blocks) - 1) if blocks else side * 8
+        if isinstance(side, int) and blocks:
+            return side * 2 ** (len(blocks) - 1)
     return None
 
 
