@@ -108,3 +108,14 @@ def diversity(features: ArrayLike) -> float:
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"Diversity needs features (N, D) with N >= 2, not {tuple(rows.shape)}.")
     return float(torch.pdist(rows).mean())
+
+
+def diversity_within(features: ArrayLike, classes: ArrayLike) -> float | None:
+    """Mean distance between pictures of one class, averaged over the classes, features (N, D).
+
+    None if no class of ``classes``, (N,), has two pictures.
+    """
+    rows, classes = np.asarray(features), np.asarray(classes)
+    groups = [rows[classes == label] for label in np.unique(classes)]
+    known = [diversity(group) for group in groups if len(group) > 1]
+    return float(np.mean(known)) if known else None

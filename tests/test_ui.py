@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -45,6 +46,7 @@ from genlab.ui.panel import twin
 from genlab.ui.pictures import blank, grid
 from genlab.ui.run import Frame, play
 from genlab.world import World
+from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -73,6 +75,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     tensors = {"images": pictures, "labels": np.arange(40, dtype=np.int64) % 10}
     save_file(tensors, root / "judge" / "examples.safetensors")
     save_tiny_stable_diffusion(root / "sd")
+    save_tiny_pixel_diffusion(root)
+    save_tiny_noisy_classifier(root)
     (root / "damaged").mkdir()
     catalogue = Catalogue(root, Runtime("cpu"))
     with Engine(catalogue) as engine:
@@ -113,8 +117,8 @@ def test_every_event_is_private_or_a_documented_endpoint(lab: Lab) -> None:
     page = build_page(lab)
     public = {f.api_name for f in page.fns.values() if f.api_visibility == "public"}
     assert public == {
-        "checkpoints", "vae_sample", "vae_reconstruct", "gan_sample", "stable_diffusion_sample",
-        "stable_diffusion_grid", "stop",
+        "checkpoints", "vae_sample", "vae_reconstruct", "gan_sample", "pixel_diffusion_sample",
+        "stable_diffusion_sample", "stable_diffusion_grid", "stop",
     }  # fmt: skip
     described = page.get_api_info()["named_endpoints"]
     assert {f"/{name}" for name in public} == set(described)
@@ -341,9 +345,23 @@ def test_the_api_gives_files_of_the_pictures_own_size(client: Client) -> None:
     assert figures["fid"] == 12.3
 
 
+def test_the_api_draws_a_row_of_digits_under_guidance(client: Client) -> None:
+    asked = {"guidance": "classifier", "num_inference_steps": 2, "count": 3, "checkpoint": "ddpm"}
+    files, figures = client.predict([3, 1, 4], api_name="/pixel_diffusion_sample", **asked)
+    assert [Image.open(file).size for file in files] == [(28, 28)] * 3
+    assert "class" in figures["as_asked_percent"]
+
+
+PIXELS = "/pixel_diffusion_sample"
+
+
 @pytest.mark.parametrize(
     ("api_name", "values", "sentence"),
     [
+        (PIXELS, {"labels": [10]}, "labels is 10, but must be at most 64 classes"),
+        (PIXELS, {"labels": [1], "guidance_scale": "NaN"}, "guidance_scale is 'NaN', but must"),
+        (PIXELS, {"labels": [1], "guidance_scale": 1e6}, "but must be a number from 0 to 50"),
+        (PIXELS, {"labels": [1], "classifier": "judge"}, "judge is a classifier, but guidance"),
         ("/vae_sample", {"seed": "abc"}, "seed is 'abc', but must be a whole number from 0"),
         ("/vae_sample", {"temperature": 9}, "temperature is 9, but must be a number from 0 to 3."),
         ("/vae_sample", {"checkpoint": "../vae"}, "There is no checkpoint called '../vae'"),
@@ -355,8 +373,9 @@ def test_the_api_gives_files_of_the_pictures_own_size(client: Client) -> None:
 def test_the_api_answers_a_wrong_value_with_its_sentence(
     client: Client, api_name: str, values: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(AppError, match="(?s)" + sentence.replace("(", r"\(")):
-        client.predict(api_name=api_name, **({"checkpoint": "vae"} | values))
+    known = {"checkpoint": "ddpm" if api_name == PIXELS else "vae"}
+    with pytest.raises(AppError, match=re.escape(sentence)):
+        client.predict(api_name=api_name, **(known | values))
 
 
 def test_gradio_reports_nothing_and_keeps_no_history() -> None:

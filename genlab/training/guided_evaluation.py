@@ -65,7 +65,7 @@ def evaluate_pixel_diffusion(
             "guidance_scale": scale,
             "fid": metrics.fid(real, judged["features"]),
             "label_accuracy": float((judged["probs"].argmax(axis=1) == asked).mean()),
-            "diversity": diversity_within(judged["features"], asked),
+            "diversity": metrics.diversity_within(judged["features"], asked),
             "diversity_of_all": metrics.diversity(judged["features"]),
             "samples": samples,
             "class_entropy": metrics.class_entropy(histogram),
@@ -100,7 +100,7 @@ def evaluate_pixel_diffusion(
     }
     few = min(SWEEP_SAMPLES, count)
     scales["fid_floor"] = metrics.fid(real, other[:few])
-    scales["diversity_floor"] = diversity_within(real[:few], _labels(entry, data, few))
+    scales["diversity_floor"] = metrics.diversity_within(real[:few], _labels(entry, data, few))
     scales |= {"num_inference_steps": SWEEP_STEPS, "scheduler": SCHEDULER}
     return figures | {"num_inference_steps": STEPS, "scheduler": SCHEDULER, "scales": scales}
 
@@ -125,12 +125,6 @@ def evaluate_noisy_classifier(
         "accuracy_by_timestep": accuracy,
         "samples": len(images),
     }
-
-
-def diversity_within(features: np.ndarray, classes: np.ndarray) -> float:
-    """Mean distance between pictures that were meant to be of one class, averaged over classes."""
-    groups = [features[classes == label] for label in np.unique(classes)]
-    return float(np.mean([metrics.diversity(group) for group in groups if len(group) > 1]))
 
 
 def _labels(entry: Entry, data: Path | None, count: int) -> np.ndarray:

@@ -8,6 +8,13 @@ Elements that tests, the lab guide and screenshots name by id:
   vae-codes-checkpoint, -beside, -generate, -stop, -status, -first, -second.
 - GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
   gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip.
+- Guidance: guidance-checkpoint, -digits, -seed, -dice, -count, -steps, -free-scale,
+  -classifier-scale, -scheduler, -eta, -modes; side by side: guidance-generate, -stop, -status, and
+  guidance-<none | classifier | classifier-free>-gallery and -strip; filmstrip: guidance-film,
+  guidance-film-picture, -generate, -stop, -status, -step, -shown, -confidence, -push; steps:
+  guidance-ladder-method, -generate, -stop, -status, -<number of steps>; scale:
+  guidance-scales-samples, -generate, -stop, -status, -measured, -plots, -label-accuracy, -fid,
+  -diversity, -<classifier | classifier-free>-<scale>.
 - Stable Diffusion: sd-checkpoint, sd-prompt, sd-unknown-words, sd-examples, sd-negative-prompt,
   sd-more, sd-offer, sd-fetch, sd-fetch-cancel, sd-fetch-status; sd-steps, sd-guidance,
   sd-scheduler, sd-seed, sd-dice; sd-modes. In its modes: sd-count, sd-preview-every, sd-live,
@@ -30,7 +37,7 @@ from typing import Any
 
 import gradio as gr
 
-from genlab.ui import compare_tab, gan_tab, stable_diffusion_tab, vae_tab
+from genlab.ui import compare_tab, gan_tab, guidance_tab, stable_diffusion_tab, vae_tab
 from genlab.ui.api import add_api
 from genlab.ui.lab import Lab
 from genlab.ui.panel import PRIVATE
@@ -41,6 +48,7 @@ __all__ = ["TABS", "Lab", "build_page", "launch_options"]
 TABS: dict[str, Callable[[Lab], None]] = {
     "VAE": vae_tab.build,
     "GAN": gan_tab.build,
+    "Guidance": guidance_tab.build,
     "Stable Diffusion": stable_diffusion_tab.build,
     "Compare": compare_tab.build,
 }

@@ -22,6 +22,7 @@ from genlab.images import to_pil
 from genlab.recipe import Recipe, put
 from genlab.requests import (
     GANRequest,
+    PixelDiffusionRequest,
     ReconstructRequest,
     Request,
     SampleRequest,
@@ -102,6 +103,33 @@ def add_api(lab: Lab) -> None:
         return await answer(
             client, GANRequest, checkpoint=checkpoint, seed=seed, count=count, snapshot=snapshot
         )
+
+    async def pixel_diffusion_sample(
+        client: gr.Request,
+        labels: list[int] | None = None,
+        guidance: str = "classifier-free",
+        guidance_scale: float = 2.0,
+        num_inference_steps: int = 50,
+        scheduler: str = "ddim",
+        eta: float = 0.0,
+        seed: int = 0,
+        count: int = 16,
+        checkpoint: str = "ddpm-mnist",
+        classifier: str | None = None,
+    ) -> tuple[list[dict], dict]:
+        """Digits or garments from noise. Returns picture files and figures.
+
+        labels: classes 0 to 9, of which picture k is labels[k % len(labels)]; guidance none,
+        classifier-free or classifier; guidance_scale 0 to 50; num_inference_steps 1 to 1000;
+        scheduler ddim, ddpm, dpmpp-2m or euler; eta 0 to 1, for ddim; count 1 to 64; classifier
+        is the one to follow, or null for the one that the checkpoint's card names.
+        """
+        return await answer(
+            client, PixelDiffusionRequest,
+            checkpoint=checkpoint, labels=labels or [], guidance=guidance,
+            guidance_scale=guidance_scale, num_inference_steps=num_inference_steps,
+            scheduler=scheduler, eta=eta, seed=seed, count=count, classifier=classifier,
+        )  # fmt: skip
 
     async def stable_diffusion_sample(
         client: gr.Request,
@@ -186,8 +214,8 @@ def add_api(lab: Lab) -> None:
         return files(result.images, recipes), figures | told
 
     for endpoint in (
-        checkpoints, vae_sample, vae_reconstruct, gan_sample, stable_diffusion_sample,
-        stable_diffusion_grid, stop,
+        checkpoints, vae_sample, vae_reconstruct, gan_sample, pixel_diffusion_sample,
+        stable_diffusion_sample, stable_diffusion_grid, stop,
     ):  # fmt: skip
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
 

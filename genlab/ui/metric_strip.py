@@ -10,8 +10,8 @@ import numpy as np
 
 from genlab.catalogue import Entry
 from genlab.engine import Result
-from genlab.metrics import class_histogram, classes_above, confidence, sharpness
-from genlab.requests import Request, SampleRequest
+from genlab.metrics import class_histogram, classes_above, confidence, diversity_within, sharpness
+from genlab.requests import PixelDiffusionRequest, Request, SampleRequest
 from genlab.ui.obedience import obedience
 from genlab.world import Scene
 
@@ -48,19 +48,42 @@ def measure(
         }
         figures["classes_above_2_percent"] = classes_above(shares)
         figures["mean_confidence"] = round(confidence(opinion["probs"]), 4)
+        if isinstance(request, PixelDiffusionRequest):
+            figures |= _as_wished(request, opinion)
     if scene is not None and "nouns" in opinion:
         figures |= obedience(scene, opinion)
         figures["mean_confidence"] = round(float(np.mean(opinion["confidence"])), 4)
     if "scores" in result.extras:
         figures["discriminator"] = [round(float(s), 4) for s in result.extras["scores"].ravel()]
-    if "fid" in entry.metrics and isinstance(request, SampleRequest) and request.as_trained:
+    if "fid" in entry.metrics and _measured_so(request, entry.metrics):
         figures["fid"] = float(entry.metrics["fid"])
     return figures
+
+
+def _as_wished(request: PixelDiffusionRequest, opinion: Mapping[str, Any]) -> dict[str, Any]:
+    """How many pictures the judge reads as the class wished for, and how they differ within one."""
+    wished = np.asarray(request.wished)
+    right = 100 * float((opinion["probs"].argmax(axis=1) == wished).mean())
+    figures: dict[str, Any] = {"as_asked_percent": {"class": round(right, 1)}}
+    within = diversity_within(opinion["features"], wished)
+    return figures if within is None else figures | {"diversity": round(within, 3)}
+
+
+def _measured_so(request: Request, known: Mapping[str, Any]) -> bool:
+    """Whether the FID among a card's metrics is that of a request's settings."""
+    if isinstance(request, PixelDiffusionRequest):
+        settings = ("guidance_scale", "num_inference_steps", "scheduler")
+        return (request.guidance, request.eta) == ("classifier-free", 0) and all(
+            getattr(request, name) == known.get(name) for name in settings
+        )
+    return isinstance(request, SampleRequest) and request.as_trained
 
 
 def strip(figures: dict[str, Any]) -> str:
     """The strip as HTML; "" when nothing is known."""
     tiles = []
+    if "seconds" in figures:
+        tiles.append(_tile("Time", f"{figures['seconds']:.2f} s", "first step to last"))
     if "sharpness_percent" in figures:
         value = figures["sharpness_percent"]
         tiles.append(_tile("Sharpness", f"{value:.0f} %", "of real pictures'", value / 100))

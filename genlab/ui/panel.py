@@ -65,12 +65,13 @@ def panel(name: str, visible: bool = True) -> Panel:
         )
 
 
-def buttons(name: str, label: str = "Generate") -> Buttons:
-    """Elem_ids ``<name>-generate``, ``<name>-stop`` and ``<name>-status``."""
+def buttons(name: str, label: str = "Generate", looks: Sequence[str] = ()) -> Buttons:
+    """Elem_ids ``<name>-generate``, ``<name>-stop`` and ``<name>-status``; classes of the first."""
     with gr.Row(elem_classes=["go"]):
         generate = gr.Button(
-            label, variant="primary", elem_id=f"{name}-generate", min_width=120, scale=2
-        )
+            label, variant="primary", elem_id=f"{name}-generate", elem_classes=list(looks),
+            min_width=120, scale=2,
+        )  # fmt: skip
         stop = gr.Button(
             "Stop", variant="stop", interactive=False, elem_id=f"{name}-stop", min_width=70, scale=1
         )

@@ -43,6 +43,7 @@ def test_checkpoints_lists_what_is_usable_and_leaves_out_what_is_broken(client: 
     [
         ("/vae_sample", {"checkpoint": "vae-mnist-20d", "temperature": 0.8}, (28, 28)),
         ("/gan_sample", {"checkpoint": "dcgan-mnist"}, (28, 28)),
+        ("/pixel_diffusion_sample", {"labels": [3], "num_inference_steps": 5}, (28, 28)),
         (
             "/stable_diffusion_sample",
             {"prompt": "a red 7 on a blue background", "num_inference_steps": 3},
