@@ -181,7 +181,7 @@ def test_a_picture_beyond_the_row_gets_a_sentence(lab: Lab, picture: Any) -> Non
 def test_a_film_shows_every_method_and_what_steers_it(lab: Lab) -> None:
     shown = film(*films(lab, wish()))
     assert all(method.title in shown for method in METHODS.values())
-    assert shown.count('class="frame"') == 2 + (2 + 2) + (2 + 3)
+    assert shown.count('class="reel"') == 2 + (2 + 2) + (2 + 3)
     assert "their difference" in shown
     assert "gradient" in shown
     assert "Step 4 of 4, t = " in shown

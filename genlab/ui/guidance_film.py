@@ -133,7 +133,7 @@ def _frames(pictures: np.ndarray, caption: str) -> str:
     side_by_side = np.concatenate(list(pictures), axis=1)  # (H, S * W[, 3])
     spoken = re.sub("<.*?>", "", caption)
     return (
-        f'<figure><div class="frame" role="img" aria-label="{spoken}" style="background-image:'
+        f'<figure><div class="reel" role="img" aria-label="{spoken}" style="background-image:'
         f'url({data_url(side_by_side)})"></div><figcaption>{caption}</figcaption></figure>'
     )
 

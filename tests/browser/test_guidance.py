@@ -64,9 +64,9 @@ def test_the_film_follows_the_arrow_keys_without_asking_anybody(lab: Visitor) ->
     lab.open_tab("Filmstrip")
     run(lab, "guidance-film")
     shown = lab.find("guidance-film-shown")
-    expect(shown.locator(".frame")).to_have_count(2 + 4 + 5)
+    expect(shown.locator(".reel")).to_have_count(2 + 4 + 5)
     expect(shown).to_contain_text("Step 12 of 12")
-    frame = shown.locator(".frame").first
+    frame = shown.locator(".reel").first
     place = "element => getComputedStyle(element).backgroundPositionX"
     assert frame.evaluate(place) == "100%"
     mark = "element => getComputedStyle(element, '::after').left"
@@ -93,7 +93,7 @@ def test_the_film_is_of_the_chosen_picture(lab: Visitor) -> None:
     )
     lab.enter("guidance-film-picture", 2)
     run(lab, "guidance-film")
-    expect(lab.find("guidance-film-shown").locator(".frame").first).to_be_visible()
+    expect(lab.find("guidance-film-shown").locator(".reel").first).to_be_visible()
 
 
 def test_the_same_noise_is_drawn_in_one_to_a_hundred_steps(lab: Visitor) -> None:
