@@ -48,7 +48,9 @@ def measure(
         }
         figures["classes_above_2_percent"] = classes_above(shares)
         figures["mean_confidence"] = round(confidence(opinion["probs"]), 4)
-        if isinstance(request, PixelDiffusionRequest):
+        if isinstance(request, PixelDiffusionRequest) and (
+            request.labels or request.guidance != "none"
+        ):
             figures |= _as_wished(request, opinion)
     if scene is not None and "nouns" in opinion:
         figures |= obedience(scene, opinion)
