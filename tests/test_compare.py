@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ from genlab.settings import Settings
 from genlab.training.card import write_card
 from genlab.ui import Lab, build_page, run
 from genlab.ui.compare_tab import card
-from genlab.ui.comparison import COLUMNS, Board, Card, Wish, as_digits, columns, compare
+from genlab.ui.comparison import COLUMNS, Board, Card, Wish, as_digits, columns, compare, judged
 from genlab.ui.metric_strip import compact, duration
+from genlab.ui.obedience import scene_of
 from genlab.ui.overview import calls, overview
 from genlab.ui.run import attended
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
+PROJECT = Path(__file__).resolve().parent.parent
 REAL = {"sharpness": 0.2, "diversity": 6.0, "fid_floor": 0.07}
 MINE = {"sharpness": 0.05, "diversity": 5.4, "fid": 4.5}
 BOTH = {"guidance_scale": 1.5, "fid": 0.4, "unguided_fid": 0.9}
@@ -175,6 +178,19 @@ def test_real_digits_are_of_the_class_and_have_the_floor_as_their_fid(lab: Lab) 
     assert (now.pictures != other.pictures).any()
     assert now.figures["fid"] == 0.07
     assert "seconds" not in now.figures
+
+
+async def test_toyboxs_own_judge_fills_the_bars_of_its_column() -> None:
+    catalogue = Catalogue(PROJECT / "checkpoints", Runtime("cpu"))
+    entry = catalogue.entry("stable-diffusion-toybox")
+    scene = scene_of(entry, BY_KEY["toybox"].requests(entry, Wish())[0])  # type: ignore[misc]
+    with Engine(catalogue) as engine:
+        real = Lab(Settings(), catalogue, engine)
+        with real.desk.run("me", "here") as mine:
+            figures = await judged(real, mine, entry, scene, np.zeros((2, 64, 64, 3), np.uint8))
+    assert set(figures["class_histogram"]) == set("0123456789")
+    assert 0 < figures["mean_confidence"] <= 1
+    assert "sharpness_percent" not in figures, "edges compare at one size only"
 
 
 def test_what_the_judge_reads_as_no_digit_is_in_no_bar() -> None:

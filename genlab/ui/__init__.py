@@ -63,7 +63,7 @@ def build_page(lab: Lab) -> gr.Blocks:
         delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
     ) as page:  # fmt: skip
         header = gr.HTML(_header(lab), elem_id="header", padding=False)
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for name, build in TABS.items():
                 with gr.Tab(name, id=name.lower().replace(" ", "-")):
                     build(lab)

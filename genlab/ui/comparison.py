@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from genlab.catalogue import Entry
+from genlab.catalogue import Catalogue, Entry
 from genlab.engine import Result
 from genlab.metrics import classes_above
 from genlab.requests import (
     MAX_SEED,
-    ClassifyRequest,
     GANRequest,
     PixelDiffusionRequest,
     Request,
@@ -34,8 +33,9 @@ from genlab.ui.desk import Run, Stopped
 from genlab.ui.examples import examples
 from genlab.ui.lab import Lab
 from genlab.ui.metric_strip import measure
-from genlab.ui.obedience import reader
+from genlab.ui.obedience import question, reader, scene_of
 from genlab.ui.run import Frame, finished, follow, how_far, plural, previews, said
+from genlab.world import Scene
 
 DIGITS = tuple(map(str, range(10)))
 PROMPT = "a white {} on a black background"
@@ -226,10 +226,12 @@ async def draw(lab: Lab, run: Run, column: Column, wish: Wish) -> AsyncGenerator
     """One column, from its first step to its figures; raises UserError, Stopped, Superseded."""
     entry = lab.catalogue.entry(column.checkpoint)
     figures: dict[str, Any] = {}
+    scene: Scene | None = None  # what the prompts ask for: one object
     if column.requests is None:
         pictures = examples(lab.catalogue, entry.dataset).sample(wish.count, wish.seed, wish.label)
     else:
         asked = column.requests(entry, wish)
+        scene = scene_of(entry, asked[0])
         results: list[Result] = []
         shown: tuple[np.ndarray, ...] | None = None
         async with aclosing(follow(run, run.submit(asked))) as moments:
@@ -245,21 +247,24 @@ async def draw(lab: Lab, run: Run, column: Column, wish: Wish) -> AsyncGenerator
     fid = column.figure(entry, "fid")
     figures |= {} if fid is None else {"fid": fid}
     yield Card(pictures, figures)
-    yield Card(pictures, figures | await _judged(lab, run, entry, pictures))
+    yield Card(pictures, figures | await judged(lab, run, entry, scene, pictures))
 
 
-async def _judged(lab: Lab, run: Run, entry: Entry, pictures: np.ndarray) -> dict[str, Any]:
+async def judged(
+    lab: Lab, run: Run, entry: Entry, scene: Scene | None, pictures: np.ndarray
+) -> dict[str, Any]:
     """The figures of a column's pictures, as far as there is somebody to judge them."""
-    judge = lab.catalogue.judge(entry.dataset) or reader(lab.catalogue, entry.dataset)
+    find = reader if scene is not None else Catalogue.judge
+    judge = find(lab.catalogue, entry.dataset)
     if judge is None:
         return {}
-    question = ask(ClassifyRequest, checkpoint=judge.name, images=pictures)
-    (answer,) = await finished(run, [question])
+    asked = question(judge, pictures, scene)
+    (answer,) = await finished(run, [asked])
     opinion = answer.extras
-    if "nouns" not in opinion:
-        return measure(entry, question, judge, Result(pictures), opinion)
+    if scene is None:
+        return measure(entry, asked, judge, Result(pictures), opinion)
     confidence = round(float(np.mean(opinion["confidence"])), 4)
-    return as_digits(opinion["nouns"]) | {"mean_confidence": confidence}
+    return as_digits([noun for (noun,) in opinion["nouns"]]) | {"mean_confidence": confidence}
 
 
 def as_digits(nouns: Sequence[str]) -> dict[str, Any]:
