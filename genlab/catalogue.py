@@ -81,7 +81,7 @@ class Catalogue:
             wrong[f"{name} (outside)"] = f"a folder of {self.root.name} has that name already."
         for name, why in (broken | wrong).items():
             log.warning("%s is left out: %s", name, why)
-        self.entries, self.broken = outside | entries, wrong | broken
+        self.entries, self.broken = entries | outside, broken | wrong  # ours first
 
     def of_family(self, family: str) -> list[Entry]:
         """The usable checkpoints of a family, by name."""

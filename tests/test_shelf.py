@@ -232,7 +232,9 @@ def test_where_downloads_are_switched_off_nothing_is_offered_and_what_is_here_se
 
 def test_a_name_that_checkpoints_has_already_is_left_out_with_a_sentence(tmp_path, fake_hub, tiny):
     save_tiny_stable_diffusion(tmp_path / "checkpoints" / "tiny")
-    catalogue = open_catalogue(tmp_path, str(tiny))
+    other = Path(shutil.copytree(tiny, tmp_path / "another"))
+    catalogue = open_catalogue(tmp_path, str(other), str(tiny))
+    assert list(catalogue.entries) == ["tiny", "another"], "the page's default is one of ours"
     assert catalogue.entry("tiny").title == "Tiny", "the one with a card"
     assert "has that name already" in catalogue.broken["tiny (outside)"]
 

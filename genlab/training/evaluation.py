@@ -68,6 +68,8 @@ def evaluate(
         return _rounded(evaluate_toybox(entry, catalogue, engine, data, samples))
     if entry.family == "judge":
         raise UserError(f"{name} was measured where it was trained; its card has the figures.")
+    if not entry.dataset:
+        raise UserError(f"{name} cannot be measured: no data set here has pictures like its own.")
     return _rounded(_unconditional(entry, catalogue, engine, data, samples or SAMPLES))
 
 
