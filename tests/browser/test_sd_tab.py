@@ -24,7 +24,7 @@ def bench(visitor: Visitor) -> Visitor:
 
 def value(visitor: Visitor, name: str) -> str:
     """What a number box holds."""
-    return visitor.find(name).locator("input[type=number]").input_value()
+    return visitor.find(name).locator("input[type=number]").first.input_value()
 
 
 def test_the_words_that_toybox_knows_are_listed_for_one_it_does_not(bench: Visitor) -> None:

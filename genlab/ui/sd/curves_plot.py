@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 from genlab.ui.codes_plot import INK
 
 ADHERENCE, DIVERSITY = "#6366f1", "#f28e2b"
+UNUSED = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]
+"""Buttons of Plotly's that would cover the mark and serve nobody here."""
 Z = 1.96  # of the normal distribution: 95 %
 
 
@@ -99,4 +101,6 @@ def _layout(title: str, reach: tuple[float, float]) -> dict[str, object]:
             "color": DIVERSITY,
         },
         "legend": {"orientation": "h", "y": -0.22, "x": 0.5, "xanchor": "center"},
+        "dragmode": False,  # a finger on the plot scrolls the page
+        "modebar": {"remove": UNUSED},
     }

@@ -28,6 +28,7 @@ INTRO = (
     "One picture for each pair of values, all drawn at the same time. **Read along a row, then "
     "down a column**: which setting changes what? A click on a cell takes over its settings."
 )
+BEAT = 0.5  # seconds between two tables without a new picture: a full one has 300 kB
 BEGIN = ("num_inference_steps", "guidance_scale")
 BLANK = '<div class="blank" style="--ratio:3/1">Nothing drawn yet</div>'
 
@@ -98,6 +99,7 @@ async def fill(
 
     table: Table | None = None
     ended = ""
+    arrived, sent = 0, 0.0
     async for frame in play(lab, owner, slot, requests, judge=False, apart=True):
         if frame.events is None:
             yield Moment(ended or frame.status, frame.running)
@@ -111,8 +113,12 @@ async def fill(
         else:
             count = sum(isinstance(event, Result) for event in frame.events)
             what = f"{count} of {len(frame.events)} pictures"
-            status = told(what, frame.events, time.monotonic() - begun)
-            yield Moment(status, True, table.html(frame.events), "")
+            now = time.monotonic()
+            status = told(what, frame.events, now - begun)
+            fresh = count > arrived or now - sent > BEAT
+            if fresh:
+                arrived, sent = count, now
+            yield Moment(status, True, table.html(frame.events) if fresh else None, "")
 
 
 def planned(
