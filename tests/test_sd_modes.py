@@ -307,7 +307,7 @@ def test_a_run_makes_way_for_a_later_move_but_not_for_its_own(lab: Lab) -> None:
 # --- PNGs with recipes ------------------------------------------------------------------------
 
 
-def test_a_dropped_png_gives_back_its_settings_and_is_not_kept(lab: Lab, tmp_path: Path) -> None:
+def test_a_dropped_png_gives_its_settings_to_all_who_drop_it(lab: Lab, tmp_path: Path) -> None:
     request = BASE.model_copy(update={"seed": 11, "count": 3, "guidance_scale": 6.5})
     shown = grid(np.zeros((3, 16, 16, 3), np.uint8), recipes=lab.catalogue.recipes(request))
     assert shown.count('class="save"') == 3
@@ -315,7 +315,7 @@ def test_a_dropped_png_gives_back_its_settings_and_is_not_kept(lab: Lab, tmp_pat
     file.write_bytes(base64.b64decode(re.findall(PNG, shown)[2]))
     found, notes = restored_from(lab, file)
     assert (found.seed, found.count, found.guidance_scale, notes) == (13, 1, 6.5, ())
-    assert not file.exists()
+    assert restored_from(lab, file)[0] == found, "a class shares one uploaded file"
 
 
 def test_a_png_without_a_recipe_is_refused(lab: Lab, tmp_path: Path) -> None:

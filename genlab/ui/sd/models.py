@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -31,7 +32,7 @@ def usable(lab: Lab) -> list[Entry]:
 def more_models(lab: Lab) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML] | None:
     """What can be downloaded, with its size, a button and Cancel; None if there is nothing."""
     offers = lab.catalogue.offers()
-    if not offers:
+    if all(offer.state == "ready" for offer in offers):
         return None
     with gr.Accordion("Real models to download", open=False, elem_id="sd-more"):
         offered = chooser(
@@ -70,6 +71,10 @@ def wire_models(lab: Lab, controls: Controls, more: Sequence[Any] | None) -> Non
             gr.Dropdown(choices=[(described(o), o.name) for o in lab.catalogue.offers()]),
         ]
 
+    def stop_download(name: Any) -> None:
+        with suppress(UserError):  # there is no such offer, so nothing to stop
+            lab.catalogue.stop_fetching(str(name))
+
     async def download(name: Any) -> AsyncIterator[tuple[Any, ...]]:
         async for sentence, running in downloading(lab, str(name)):
             choosers = [gr.skip(), gr.skip()] if running else refreshed()
@@ -79,7 +84,7 @@ def wire_models(lab: Lab, controls: Controls, more: Sequence[Any] | None) -> Non
         download, offered, [status, cancel, controls.checkpoint, offered],
         preprocess=False, concurrency_limit=None, **PRIVATE,
     )  # fmt: skip
-    cancel.click(lambda name: lab.catalogue.stop_fetching(str(name)), offered, None, **light)
+    cancel.click(stop_download, offered, None, **light)
     gr.on(None, refreshed, None, [controls.checkpoint, offered], queue=False, **PRIVATE)
 
 
