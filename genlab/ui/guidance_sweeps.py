@@ -19,6 +19,7 @@ from genlab.ui.guidance_cells import Draw, Figures, Plan, preview_every, wire_ce
 from genlab.ui.guidance_plots import REACH, scale_curve
 from genlab.ui.guidance_scales import GUIDED, measured_scales
 from genlab.ui.lab import Lab
+from genlab.ui.metric_strip import duration
 from genlab.ui.panel import PRIVATE, buttons, chooser, heading, numbered
 from genlab.ui.pictures import blank, grid
 
@@ -175,7 +176,7 @@ def _accuracy(_: Result | None, figures: Figures) -> str:
 
 
 FIGURES: dict[str, Callable[[Result | None, Figures], str]] = {
-    "seconds": lambda result, _: f"{result.seconds:.2f} s" if result else "",
+    "seconds": lambda result, _: duration(result.seconds) if result else "",
     "accuracy": _accuracy,
     "sharpness": lambda _, known: (
         f"sharpness {known['sharpness_percent']:.0f} %" if "sharpness_percent" in known else ""

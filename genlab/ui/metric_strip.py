@@ -85,7 +85,7 @@ def strip(figures: dict[str, Any]) -> str:
     """The strip as HTML; "" when nothing is known."""
     tiles = []
     if "seconds" in figures:
-        tiles.append(_tile("Time", f"{figures['seconds']:.2f} s", "first step to last"))
+        tiles.append(_tile("Time", duration(figures["seconds"]), "first step to last"))
     if "sharpness_percent" in figures:
         value = figures["sharpness_percent"]
         tiles.append(_tile("Sharpness", f"{value:.0f} %", "of real pictures'", value / 100))
