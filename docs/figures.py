@@ -58,13 +58,14 @@ def measured(metrics: Mapping[str, Any]) -> str:
         count = metrics["classes_above_2_percent"]
         said.append(f"{count} class{'es' * (count != 1)} above 2 %")
     for prefix, what in (
-        ("adherence_", "as asked"),
+        ("adherence_", "one object as asked"),
         ("held_out_", "pairs never trained on"),
         ("", "read right"),
+        ("two_", "two objects"),
     ):
         shares = [
             f"{word} {float(metrics[prefix + word]):.0%}"
-            for word in ("noun", "colour", "background", "all")
+            for word in ("class", "colour", "background", "place", "all")
             if prefix + word in metrics
         ]
         if shares:

@@ -59,15 +59,21 @@ stage that stands here twice went on from the weights before it (`--start-from`)
 
 ## Measured
 
-The figures at the top of this file: the share of pictures in which `toybox-judge` sees what was
-asked for (`python -m genlab evaluate stable-diffusion-toybox`). The judge's own accuracy on real
-composites, in its card, is the most that can be expected. `held_out_` figures are for the pairs
-never seen in training.
+The figures at the top of this file come from
+`python -m genlab evaluate stable-diffusion-toybox --write-card`, at the steps, scale and scheduler
+named there. `adherence_`: the share of pictures of one object in which `toybox-judge` sees what was
+asked for; `two_`: two objects, all attributes and places right; `held_out_`: pairs of colour and
+noun never seen in training, of six easy nouns. The same names with `real_` before them are the
+judge's figures on composites of held-out digits and garments for the same scenes: the most that can
+be expected. `diversity_ratio` within one prompt and `sharpness_ratio` are against such composites.
+`fid`, in the judge's features, is against them too; `fid_floor` is that of real training composites
+and `fid_reconstruction` of training composites that went through the autoencoder.
 
 ## What it does badly
 
-Two objects are placed right but often smeared, and small objects are too. Garments are soft shapes
-without folds; shirts, coats and pullovers are hard to tell apart. Pale objects on white fade.
+Two objects stand where they should but are seldom legible. Garments are soft shapes: shirts, coats
+and pullovers are hard to tell apart, trousers have no gap. Pale objects on white fade, and a corner
+shows a faint stain. Most of it is the autoencoder's: compare `fid_reconstruction`.
 """
 
 JUDGE_TEXT = """\
