@@ -104,7 +104,7 @@ def list_command() -> None:
     catalogue = Catalogue(settings.checkpoints, Runtime("cpu"), models=settings.models)
     width = max(map(len, [*catalogue.entries, *catalogue.broken]), default=0)
     for entry in catalogue.entries.values():
-        figure = next((k for k in ("fid", "accuracy", "adherence_all") if k in entry.metrics), None)
+        figure = next((k for k in ("adherence_all", "fid", "accuracy") if k in entry.metrics), None)
         measured = f"{figure.replace('_', ' ')} {entry.metrics[figure]}" if figure else ""
         line = f"{entry.name:{width}}  {entry.family:16}  {entry.dataset:8}  {measured}"
         typer.echo(line.rstrip())

@@ -104,6 +104,10 @@ class StableDiffusionRequest(SampleRequest):
     film: bool = Field(False, description="keep what was predicted at each step, of picture 0")
 
     @property
+    def as_trained(self) -> bool:
+        return False  # the card's FID is for many prompts, not for one
+
+    @property
     def guided(self) -> bool:
         """Whether classifier-free guidance runs: at a scale of 1 or less it adds nothing."""
         return self.guidance_scale > 1

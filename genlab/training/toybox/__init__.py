@@ -116,6 +116,8 @@ def _trained(
 ) -> tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer, UNet2DConditionModel]:
     """The networks of a Toybox on disk, in fp32."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    for network in (pipeline.vae, pipeline.unet):
+        network.register_to_config(_name_or_path="")  # where it lay is nobody's business
     return (
         pipeline.vae.float().eval(),
         pipeline.text_encoder.float().eval(),
