@@ -28,7 +28,7 @@ INTRO = (
     "One picture for each pair of values, all drawn at the same time. **Read along a row, then "
     "down a column**: which setting changes what? A click on a cell takes over its settings."
 )
-BEAT = 0.5  # seconds between two tables without a new picture: a full one has 300 kB
+BEAT = 0.5  # seconds between two tables without a new picture: 30 cells are 220 kB
 BEGIN = ("num_inference_steps", "guidance_scale")
 BLANK = '<div class="blank" style="--ratio:3/1">Nothing drawn yet</div>'
 
