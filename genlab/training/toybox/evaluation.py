@@ -61,7 +61,7 @@ def evaluate_toybox(
         raise UserError(f"{entry.name} cannot be measured: only Toybox's prompts have a judge.")
     world = World.load(entry.folder)
     held, trained = (make_composer(world, data, half, "cpu") for half in (False, True))
-    asked = StableDiffusionRequest(checkpoint=entry.name)
+    asked = ask(StableDiffusionRequest, checkpoint=entry.name)
     figures: dict[str, Any] = {
         "samples": count,
         "steps": asked.num_inference_steps,
