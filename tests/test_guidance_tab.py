@@ -225,8 +225,9 @@ def test_measured_curves_are_drawn_with_the_floor_and_live_dots(lab: Lab) -> Non
     told = measured_scales(lab.catalogue.entry("ddpm"))
     live = {"classifier": [{"guidance_scale": 1, "label_accuracy": 0.5, "diversity": 3.0}]}
     fid: Any = scale_curve("FID", "fid", told, live, told["fid_floor"])
-    assert [list(trace.x) for trace in fid.data] == [[0, 2**0.5]]
-    assert fid.layout.shapes[0].y0 == 0.08
+    curve, floor = fid.data
+    assert list(curve.x) == [0, 2**0.5]
+    assert (floor.name, list(floor.y)) == ("real pictures", [0.08, 0.08])
     accuracy: Any = scale_curve("Accuracy", "label_accuracy", told, live)
     rings, line = accuracy.data
     assert (rings.name, rings.mode, line.mode) == ("classifier", "markers", "lines+markers")

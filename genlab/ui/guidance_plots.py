@@ -86,10 +86,9 @@ def scale_curve(
                 hovertemplate="s = %{customdata}: %{y:.3g}",
             )
     if floor is not None:
-        figure.add_hline(
-            floor, line={"color": FLOOR, "width": 2, "dash": "dash"},
-            annotation={"text": "real pictures", "font": {"color": FLOOR}},
-            annotation_position="top right",
+        figure.add_scatter(
+            x=[0, math.sqrt(REACH)], y=[floor, floor], mode="lines", name="real pictures",
+            line={"color": FLOOR, "width": 2, "dash": "dash"}, hoverinfo="skip",
         )  # fmt: skip
     ticks = (0, 1, 2, 4, 8, 16, REACH)
     figure.update_xaxes(

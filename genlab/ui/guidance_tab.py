@@ -104,7 +104,7 @@ def _sampler(entry: Entry) -> list[gr.components.Component]:
     classifier, classifier_slider = numbered(
         "guidance-classifier-scale", "guidance_scale s, classifier",
         "How far each step follows the gradient; 0 is unguided.", 0, REACH,
-        entry.metrics.get("classifier_guidance_scale", 4), 0.5,
+        entry.metrics.get("classifier_guidance_scale", 2), 0.5,
     )  # fmt: skip
     scheduler = chooser(
         "guidance-scheduler", "Scheduler", "The rule from predicted noise to the next picture.",
