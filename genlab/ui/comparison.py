@@ -47,9 +47,9 @@ class Wish(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    seed: int = Field(0, ge=0, le=MAX_SEED)
-    count: int = Field(9, ge=1, le=16)
-    label: int | None = Field(None, ge=0, le=9)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    count: int = Field(default=9, ge=1, le=16)
+    label: int | None = Field(default=None, ge=0, le=9)
 
     def label_of(self, k: int) -> int:
         """The class of picture k, where one must be told: all ten by the seed if any will do."""
