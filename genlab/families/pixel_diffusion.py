@@ -165,10 +165,14 @@ class PixelDiffusionFamily(Family):
             state.denoised = predicted_clean(scheduler, noise_pred, state.x_t, job.step)
             if state.film is not None:
                 state.film.add(job.step, lambda: _frame(job, prediction, noise_pred))
-            extra: dict[str, Any] = {"generator": state.generators}
             known = inspect.signature(scheduler.step).parameters
-            if "eta" in known:
-                extra["eta"] = _request(job).eta
+            extra = {
+                "generator": state.generators,
+                "eta": _request(job).eta,
+                # DDIM clips x_0; unless eps is derived again from the clipped x_0, what guidance
+                # pushed out of range stays in as noise. See docs/decisions/0011.
+                "use_clipped_model_output": True,
+            }
             extra = {name: value for name, value in extra.items() if name in known}
             state.x_t = scheduler.step(noise_pred, t, state.x_t, **extra).prev_sample
 

@@ -121,6 +121,8 @@ class PixelDiffusionPipeline(DiffusionPipeline):
             if guidance_scale != 1:
                 uncond = predict_noise(self.unet, x_t, times, null)
                 noise_pred = guidance.classifier_free(uncond, noise_pred, guidance_scale)
-            x_t = self.scheduler.step(noise_pred, t, x_t, eta=eta, generator=owned).prev_sample
+            x_t = self.scheduler.step(
+                noise_pred, t, x_t, eta=eta, generator=owned, use_clipped_model_output=True
+            ).prev_sample
         pictures = (x_t.clamp(-1, 1) + 1) / 2  # (B, 1, H, W)
         return numpy_to_pil(pictures.permute(0, 2, 3, 1).cpu().numpy())

@@ -22,7 +22,7 @@ SCALES: dict[GuidanceName, tuple[float, ...]] = {
 """Beside 0, which is no guidance and is drawn once for both."""
 SWEEP_SAMPLES = 500
 SWEEP_STEPS = 25
-GUIDED_SAMPLES = 2000  # for the methods that the FID target is not about
+GUIDED_SAMPLES = 1000  # for the methods that the FID target is not about
 TIMESTEPS = (*range(0, 1000, 100), 999)
 
 
