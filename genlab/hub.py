@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
-from tqdm import tqdm
+from tqdm.asyncio import tqdm
 
 from genlab.requests import UserError
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from genlab.requests import SchedulerName, UserError
 
+Kind = Literal["hub", "folder", "file"]
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 DISTILLED = (
     "This model was distilled to draw in few steps without guidance, so guidance_scale stays off."
@@ -27,7 +28,7 @@ class Source:
     name: str  # as requests call it
     title: str
     where: str  # a hub id, or a path
-    kind: Literal["hub", "folder", "file"] = "hub"
+    kind: Kind = "hub"
     gb: float | None = None  # to download, about; None: only the hub knows
     parameters: float | None = None  # billions; each takes 2 bytes in fp16, 4 in fp32
     distilled: str | None = None  # why guidance is off, for models that learnt to do without
@@ -86,7 +87,7 @@ def sources(specs: Iterable[str]) -> tuple[list[Source], dict[str, str]]:
         known = {source.where for source in found.values()}
         if source.where not in known:
             name = source.where if source.name in found else source.name
-            found[name] = Source(**vars(source) | {"name": name})
+            found[name] = replace(source, name=name)
     return list(found.values()), wrong
 
 
@@ -94,15 +95,26 @@ def read_spec(spec: str) -> Source:
     """One item of GENLAB_MODELS; raises UserError if it is no folder, file or hub id."""
     path = Path(spec).expanduser()
     name = path.name.removesuffix(".safetensors")
-    distilled = DISTILLED if any(word in name.lower() for word in DISTILLED_NAMES) else None
-    few = {"num_inference_steps": 4, "guidance_scale": 1.0, "scheduler": "euler-ancestral"}
-    rest = {"distilled": distilled} | (few if distilled else {})
     if path.is_dir():
-        return Source(name, name, str(path.resolve()), "folder", **rest)
+        return _outside(name, str(path.resolve()), "folder")
     if path.is_file():
         if path.suffix != ".safetensors":
             raise UserError("it is no .safetensors file; pickled weights are never loaded.")
-        return Source(name, name, str(path.resolve()), "file", **rest)
+        return _outside(name, str(path.resolve()), "file")
     if HUB_ID.fullmatch(spec):
-        return Source(name, name, spec, "hub", **rest)
+        return _outside(name, spec, "hub")
     raise UserError("there is no such folder or file, and it is no hub id such as org/name.")
+
+
+def _outside(name: str, where: str, kind: Kind) -> Source:
+    """A source with the defaults that its name suggests."""
+    source = Source(name, name, where, kind)
+    if not any(word in name.lower() for word in DISTILLED_NAMES):
+        return source
+    return replace(
+        source,
+        distilled=DISTILLED,
+        num_inference_steps=4,
+        guidance_scale=1.0,
+        scheduler="euler-ancestral",
+    )

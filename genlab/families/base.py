@@ -106,7 +106,7 @@ class Family(ABC):
     def advance(self, job: Job, prediction: Any) -> None:
         """Move one job's state one step on."""
 
-    def preview(self, jobs: Sequence[Job]) -> Sequence[np.ndarray | None]:
+    def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:
         """What each job looks like by now, uint8 (N, H, W[, 3]); None if that cannot be said."""
         raise NotImplementedError(f"{self.name} has no previews")
 
