@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DModel
@@ -115,7 +116,8 @@ class PixelDiffusionPipeline(DiffusionPipeline):
         x_t = x_t.to(self.device)
         null = torch.full_like(wanted, NULL_LABEL)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        for t in self.progress_bar(self.scheduler.timesteps):
+        progress_bar: Any = self.progress_bar  # whose type diffusers hides
+        for t in progress_bar(self.scheduler.timesteps):
             times = t.expand(rows)
             noise_pred = predict_noise(self.unet, x_t, times, wanted)
             if guidance_scale != 1:

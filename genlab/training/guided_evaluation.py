@@ -75,9 +75,11 @@ def evaluate_pixel_diffusion(
             "sharpness": metrics.sharpness(images),
         }
 
-    methods = [m for m in SCALES if m != "classifier" or entry.card.get("classifier")]
+    methods: list[GuidanceName] = [
+        m for m in SCALES if m != "classifier" or entry.card.get("classifier")
+    ]
     unguided = measured("none", 0, SWEEP_STEPS, SWEEP_SAMPLES)
-    sweep = {
+    sweep: dict[GuidanceName, list[dict[str, Any]]] = {
         method: [unguided]
         + [measured(method, scale, SWEEP_STEPS, SWEEP_SAMPLES) for scale in SCALES[method]]
         for method in methods

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from diffusers import UNet2DModel
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -47,7 +48,8 @@ def train_pixel_diffusion(
         ema: decay of the moving average of the weights that is written.
     """
     torch.manual_seed(0)
-    unet = build_unet(channels).to(device)
+    unet = build_unet(channels)
+    unet.to(device)
     average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(ema))
     scheduler = build_scheduler()
     alphas_cumprod = scheduler.alphas_cumprod.to(device)
@@ -86,6 +88,7 @@ def train_pixel_diffusion(
         run.log(loss=loss)
 
     trained = average.module.eval().cpu()
+    assert isinstance(trained, UNet2DModel)
     PixelDiffusionPipeline(trained, scheduler).save_pretrained(folder, safe_serialization=True)
     run.write_loss_curve(folder / "loss.png")
     return run

@@ -119,7 +119,7 @@ def diverging(maps: np.ndarray) -> np.ndarray:
     """
     top = np.abs(maps).max(axis=(1, 2), keepdims=True)
     scaled = np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)[..., None]
-    colour = np.where(scaled > 0, np.float32(RED), np.float32(BLUE))
+    colour = np.where(scaled > 0, np.array(RED, np.float32), np.array(BLUE, np.float32))
     return (np.abs(scaled) * colour).round().astype(np.uint8)
 
 

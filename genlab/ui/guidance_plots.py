@@ -39,7 +39,7 @@ def film_curve(
             y=np.asarray(known[key], np.float64).mean(axis=1).round(4).tolist(),
             mode="lines", name=SHORT[method], line={"color": LINES[method], "width": 3},
         )  # fmt: skip
-    steps = [step for trace in figure.data for step in trace["x"]]
+    steps = [int(k) + 1 for known in extras.values() if key in known for k in known["film_steps"]]
     if steps:
         figure.update_xaxes(range=[min(steps), max(max(steps), min(steps) + 1)])
     figure.update_yaxes(rangemode="tozero")

@@ -78,7 +78,7 @@ def build_steps(lab: Lab, controls: Sequence[gr.components.Component]) -> None:
     )  # fmt: skip
 
 
-def build_scales(lab: Lab, controls: Sequence[gr.components.Component], tab: gr.Tab) -> None:
+def build_scales(lab: Lab, controls: Sequence[Any], tab: gr.Tab) -> None:
     """Add the mode that sweeps guidance_scale: curves stored with the card, and live rows."""
     checkpoint, free, classifier = controls[0], controls[5], controls[6]
     first = str(checkpoint.value)
