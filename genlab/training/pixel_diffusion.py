@@ -48,8 +48,8 @@ def train_pixel_diffusion(
         ema: decay of the moving average of the weights that is written.
     """
     torch.manual_seed(0)
-    unet = build_unet(channels)
-    unet.to(device)
+    with torch.device(device):
+        unet = build_unet(channels)
     average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(ema))
     scheduler = build_scheduler()
     alphas_cumprod = scheduler.alphas_cumprod.to(device)
