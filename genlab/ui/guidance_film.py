@@ -140,7 +140,7 @@ def _frames(pictures: np.ndarray, caption: str) -> str:
 
 def _figures(extras: Mapping[str, Any]) -> list[str]:
     """How sure the classifier is and how hard guidance pushes, a line a step."""
-    lines = [f"push {norm:.2g}" for norm in _one(extras, "film_guidance_norm")]
+    lines = [f"push {norm:.2f}" for norm in _one(extras, "film_guidance_norm")]
     if "film_confidence" not in extras:
         return lines
     sure = _one(extras, "film_confidence")

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from genlab.ui.codes_plot import COLOURS, INK
 
-MARGIN = {"l": 46, "r": 12, "t": 64, "b": 40}
+MARGIN = {"l": 46, "r": 12, "t": 84, "b": 40}
 LINES = {"none": INK, "classifier": COLOURS[1], "classifier-free": COLOURS[0]}
 SHORT = {"none": "unguided", "classifier": "classifier", "classifier-free": "classifier-free"}
 FLOOR = COLOURS[4]
@@ -110,7 +110,7 @@ def _figure(title: str, x: str) -> go.Figure:
             "plot_bgcolor": "rgba(0, 0, 0, 0)",
             "font": {"color": INK, "size": 13, "family": "system-ui, sans-serif"},
             "margin": MARGIN,
-            "height": 280,
+            "height": 300,
             "hovermode": "x unified",
             "xaxis": axis | {"title": {"text": x, "standoff": 4}, "automargin": False},
             "yaxis": axis | {"automargin": False},

@@ -26,6 +26,7 @@ from genlab.ui.pictures import blank, grid
 STEPS = (1, 2, 5, 10, 25, 50, 100)
 SCALES = (0, 1, 2, 4, 8, 16)
 ACROSS = 10  # pictures shown of a request, its first ones
+NARROW = "rung narrow"  # the looks of a row in half the width
 LIVE = 20  # pictures for each scale
 CURVES = {
     "label_accuracy": "Label accuracy",
@@ -107,7 +108,7 @@ def build_scales(lab: Lab, controls: Sequence[Any], tab: gr.Tab) -> None:
             with gr.Column(min_width=300, elem_classes=["panel"]):
                 gr.HTML(heading(METHODS[name].title), elem_classes=["flush"])
                 rungs += [
-                    _rung(f"guidance-scales-{name}-{scale}", told)
+                    _rung(f"guidance-scales-{name}-{scale}", told, NARROW)
                     for scale, told in zip(SCALES, names, strict=True)
                 ]
 
@@ -139,7 +140,7 @@ def build_scales(lab: Lab, controls: Sequence[Any], tab: gr.Tab) -> None:
 
     wire_cells(
         lab, "guidance-scales", press, [samples, *controls], rungs, plan,
-        _filling(names * 2, ("accuracy", "diversity")), plots, summarise,
+        _filling(names * 2, ("accuracy", "diversity"), NARROW), plots, summarise,
     )  # fmt: skip
 
     def chosen(name: Any) -> tuple[Any, ...]:
@@ -149,13 +150,13 @@ def build_scales(lab: Lab, controls: Sequence[Any], tab: gr.Tab) -> None:
     gr.on([free.change, classifier.change, tab.select], None, [free, classifier], None, js=MARK)
 
 
-def _rung(name: str, title: str) -> list[gr.components.Component]:
+def _rung(name: str, title: str, looks: str = "rung") -> list[gr.components.Component]:
     """The empty row for one value."""
-    place = f'<div class="rung"><b>{title}</b>{blank(ACROSS, 1)}<p></p></div>'
+    place = f'<div class="{looks}"><b>{title}</b>{blank(ACROSS, 1)}<p></p></div>'
     return [gr.HTML(place, elem_id=name, elem_classes=["flush"])]
 
 
-def _filling(names: Sequence[str], told: Sequence[str]) -> Draw:
+def _filling(names: Sequence[str], told: Sequence[str], looks: str = "rung") -> Draw:
     """Draws the row of cell k: its name, its first pictures, and the figures ``told``."""
 
     def draw(
@@ -165,7 +166,7 @@ def _filling(names: Sequence[str], told: Sequence[str]) -> Draw:
         words = [text for key in told if (text := FIGURES[key](result, known))]
         pictures = grid(images[:ACROSS], columns=ACROSS)
         text = "".join(f"<span>{word}</span>" for word in words)
-        return (f'<div class="rung"><b>{names[k]}</b>{pictures}<p>{text}</p></div>',)
+        return (f'<div class="{looks}"><b>{names[k]}</b>{pictures}<p>{text}</p></div>',)
 
     return draw
 
