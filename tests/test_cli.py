@@ -221,6 +221,9 @@ def test_every_shipped_card_holds_its_measured_figures() -> None:
         front, text = read_card(SHIPPED / name)
         card = front["genlab"]
         assert (card["family"], card["dataset"]) == (recipe.family, recipe.dataset)
-        assert card["metrics"]["samples"] == 10_000
+        if name == "ddpm-fashion":
+            assert "It is not measured yet" in text
+        else:
+            assert card["metrics"]["samples"] == (4_000 if name == "ddpm-mnist" else 10_000)
         assert f"python -m genlab evaluate {name}" in text
         assert (SHIPPED / name / "loss.png").is_file()

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 
 from genlab.networks.classifier import Classifier
 from genlab.networks.gan import DCGAN
+from genlab.networks.noisy_classifier import NoisyClassifier
+from genlab.networks.pixel_diffusion import PixelDiffusionPipeline
 from genlab.networks.vae import ConvVAE
 from genlab.requests import UserError
 from genlab.training.card import read_card, update_metrics, write_card
 from genlab.training.classifier import accuracy, random_shift, train_classifier
 from genlab.training.data import Minibatches, load_images, to_network, to_uint8
 from genlab.training.gan import train_gan
+from genlab.training.noisy_classifier import train_noisy_classifier
+from genlab.training.pixel_diffusion import train_pixel_diffusion
 from genlab.training.recipes import RECIPES
 from genlab.training.run import TrainingRun
 from genlab.training.vae import elbo_terms, train_vae
@@ -29,8 +33,15 @@ TINY: dict[Callable[..., TrainingRun], dict[str, Any]] = {
     train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},
     train_vae: {"epochs": 2, "batch_size": 8, "channels": (2, 2), "hidden": 8},
     train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "hidden": 4, "latent_dim": 3},
+    train_pixel_diffusion: {"steps": 3, "batch_size": 8, "channels": (8, 32)},
+    train_noisy_classifier: {"steps": 3, "batch_size": 8},
 }
-NETWORKS = {train_classifier: Classifier, train_vae: ConvVAE, train_gan: DCGAN}
+NETWORKS = {
+    train_classifier: Classifier,
+    train_vae: ConvVAE,
+    train_gan: DCGAN,
+    train_noisy_classifier: NoisyClassifier,
+}
 
 
 @pytest.fixture
@@ -53,10 +64,14 @@ def test_every_recipe_writes_a_checkpoint_that_opens(
         settings["snapshots"] = (0, 2)
     recipe.train(*bars, tmp_path / name, tmp_path / "work", **settings)
 
+    assert (tmp_path / name / "loss.png").stat().st_size > 1000
+    if recipe.family == "pixel_diffusion":
+        pipeline = PixelDiffusionPipeline.from_pretrained(tmp_path / name)
+        assert tuple(pipeline.unet.config["block_out_channels"]) == (8, 32)
+        return
     network = NETWORKS[recipe.train].from_pretrained(tmp_path / name)
     assert isinstance(network, nn.Module)
     assert json.loads((tmp_path / name / "config.json").read_text())["channels"]
-    assert (tmp_path / name / "loss.png").stat().st_size > 1000
     if "snapshots" in settings:
         kept = sorted(path.name for path in (tmp_path / name / "snapshots").iterdir())
         assert kept == [f"step-{step:06d}.safetensors" for step in (0, 2, 4)]
