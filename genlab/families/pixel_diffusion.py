@@ -51,6 +51,7 @@ class State:
     x_t: Tensor  # (count, 1, H, W), in the scheduler's own scale
     labels: Tensor  # (count,) int64, the wished classes
     film: Film | None
+    classifier: str | None  # the folder of the one that says log p(y | x_t, t), if that is wanted
     denoised: Tensor | None = field(default=None)  # the guided prediction of x_0, (count, 1, H, W)
 
 
@@ -133,7 +134,8 @@ class PixelDiffusionFamily(Family):
             labels = torch.tensor(request.wished)
             film = Film(len(scheduler.timesteps)) if request.film else None
             x_t = noise * scheduler.init_noise_sigma
-            states.append(State(scheduler, owned, x_t, labels, film))
+            classifier = self._classifier_name(request)
+            states.append(State(scheduler, owned, x_t, labels, film, classifier))
         return states
 
     def total_steps(self, job: Job) -> int:
@@ -153,8 +155,10 @@ class PixelDiffusionFamily(Family):
         ).cpu()
         pieces = iter(noise_pred.split([len(labels) for _, _, labels in rows]))
         said = [{name: next(pieces) for name in many} for many in wanted]
-        for job, told in zip(self._followers(jobs), self._gradients(jobs, inputs), strict=True):
-            said[jobs.index(job)] |= told
+        followers = [k for k, job in enumerate(jobs) if job.state.classifier is not None]
+        told = self._gradients([jobs[k] for k in followers], [inputs[k] for k in followers])
+        for k, slopes in zip(followers, told, strict=True):
+            said[k] |= slopes
         return [Prediction(**named) for named in said]
 
     def advance(self, job: Job, prediction: Prediction) -> None:
@@ -191,24 +195,13 @@ class PixelDiffusionFamily(Family):
 
     # --- the classifier ---------------------------------------------------------------------
 
-    def _followers(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs that need log p(y | x_t, t): guided by it, or to show how it grows."""
-        there = self._classifier_name(jobs[0]) is not None
-        return [
-            job
-            for job in jobs
-            if _request(job).guidance == "classifier" or (there and job.state.film is not None)
-        ]
-
     def _gradients(
         self, jobs: Sequence[Job], inputs: Sequence[tuple[Tensor, Tensor]]
     ) -> list[dict[str, Tensor]]:
-        """One gradient call for all followers; what it says for each of them."""
-        followers = self._followers(jobs)
-        if not followers:
+        """One gradient call for all these jobs; what it says for each of them."""
+        if not jobs:
             return []
-        network = self._classifier(followers[0])  # a batch key holds one classifier only
-        mine = [inputs[jobs.index(job)] for job in followers]
+        network = self._classifier(jobs[0].state.classifier)  # a batch key holds one only
 
         def gradient(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
             slopes, log_probs = guidance.class_gradient(network, x_t, t, labels)
@@ -216,27 +209,29 @@ class PixelDiffusionFamily(Family):
 
         both = self.runtime.call(
             gradient,
-            torch.cat([x_t for x_t, _ in mine]),
-            torch.cat([t for _, t in mine]),
-            torch.cat([job.state.labels for job in followers]),
+            torch.cat([x_t for x_t, _ in inputs]),
+            torch.cat([t for _, t in inputs]),
+            torch.cat([job.state.labels for job in jobs]),
         ).cpu()
         return [
             {"gradient": rows[:, :-1].reshape(job.state.x_t.shape), "log_prob": rows[:, -1]}
             for job, rows in zip(
-                followers, both.split([_request(job).count for job in followers]), strict=True
+                jobs, both.split([_request(job).count for job in jobs]), strict=True
             )
         ]
 
-    def _classifier_name(self, job: Job) -> str | None:
-        """The folder of the classifier that a job's batch key names, if it is there."""
-        name = _request(job).classifier or self.card.get("classifier")
-        there = name is not None and (self._folder.parent / name / "config.json").is_file()
-        return name if there else None
-
-    def _classifier(self, job: Job) -> Any:
-        name = self._classifier_name(job)
-        if name is None:
+    def _classifier_name(self, request: PixelDiffusionRequest) -> str | None:
+        """The folder of the classifier that guides a request, or shows in its film how p grows."""
+        if request.guidance != "classifier" and not request.film:
+            return None
+        name = request.classifier or self.card.get("classifier")
+        if name is not None and (self._folder.parent / name / "config.json").is_file():
+            return name
+        if request.guidance == "classifier":
             raise UserError("The classifier to follow is gone; start GenLab again.")
+        return None
+
+    def _classifier(self, name: str) -> Any:
         if name not in self._classifiers:
             try:
                 network = load_hub_module(NoisyClassifier, self._folder.parent / name)

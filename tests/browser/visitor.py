@@ -64,10 +64,17 @@ class Visitor:
         self.page.get_by_role("tab", name=title, exact=True).click()
 
     def enter(self, name: str, value: object) -> None:
-        """Type into a number, a slider's number or a text."""
+        """Type into a number, a slider's number or a text.
+
+        A mode that was opened a moment ago may still be filling in its first values: type again.
+        """
         field = self.find(name).locator("input[type=number], textarea, input[type=text]").first
-        field.fill(str(value))
-        field.press("Tab")
+        for _ in range(5):
+            field.fill(str(value))
+            field.press("Tab")
+            self.page.wait_for_timeout(150)
+            if field.input_value() == str(value):
+                return
 
     def choose(self, name: str, option: str) -> None:
         """Pick an entry of a dropdown by its words."""
