@@ -179,7 +179,7 @@ RECIPES: dict[str, Recipe] = {
         train_pixel_diffusion,
         "A denoising diffusion model of garments, in pixel space, told the class or not.",
         _DDPM_IN_CLASS,
-        {"steps": 2_500},
+        {"steps": 5_500},
         {"classifier": "fashion-noisy-classifier"},
     ),
     "mnist-noisy-classifier": Recipe(
