@@ -40,6 +40,8 @@ def _plot_scales(path: Path, scales: Mapping[str, Any]) -> None:
         if key == "diversity":
             axes.axhline(scales["diversity_floor"], color="gray", ls="--", label="real data")
         axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(left=-0.1)
+        axes.set_xticks([0, 1, 2, 5, 10, 20], labels=["0", "1", "2", "5", "10", "20"])
         axes.set_xlabel("guidance_scale")
         axes.set_title(title)
         axes.grid(alpha=0.3)
