@@ -191,12 +191,13 @@ def evaluate_command(
     data: Data = None,
     device: Device = None,
 ) -> None:
-    """Measure a checkpoint with fresh samples and the classifier of its dataset."""
+    """Measure a checkpoint with fresh samples and the judge of its dataset."""
     if samples is not None and not 2 <= samples <= 10_000:
         raise UserError(f"--samples is {samples}, but must be from 2 to 10000.")
     with _engine(device) as (catalogue, engine):
         entry = catalogue.entry(name)
-        figures = evaluate(name, catalogue, engine, data, samples)
+        beside = entry.folder if write_card else None
+        figures = evaluate(name, catalogue, engine, data, samples, beside)
         if write_card:
             update_metrics(entry.folder, write_curves(entry.folder, figures))
     if as_json:

@@ -12,7 +12,7 @@ import torch
 from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
 from genlab.images import to_tensor
-from genlab.networks.toybox_judge import ToyboxJudge, crop, ink, spreads_sideways
+from genlab.networks.toybox_judge import ToyboxJudge, cleaned, crop, ink, spreads_sideways
 from genlab.requests import ReadRequest, UserError, ask
 from genlab.training.card import write_card
 from genlab.training.toybox.adherence import checkable_scenes, prompt_for, shares
@@ -105,6 +105,18 @@ def test_ink_is_the_same_in_every_pair_of_colours(world: World, composer: Compos
     scenes = [world.parse(prompt) for prompt in prompts]
     shapes = [ink(to_network(composer.compose([s], random.Random(6)))) for s in scenes if s]
     assert torch.allclose(shapes[0], shapes[1], atol=0.02)
+
+
+def test_faint_stains_are_not_seen_and_the_object_is(world: World, composer: Composer):
+    scenes = any_scenes(world, random.Random(8), 20)
+    images = to_network(composer.compose(scenes, random.Random(9)))
+    stains = 0.02 * (2 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 1)
+    before, after = cleaned(images), cleaned(images + stains)
+    empty = ink(images) == 0
+    assert after[:, 3:][empty].abs().max() == 0
+    colours = after[:, :3].masked_fill(~empty, float("nan")).flatten(2)
+    assert (colours - colours.nanmean(dim=2, keepdim=True)).nan_to_num().abs().max() < 1e-5
+    assert (after - before).abs().max() < 0.2, "the object stays what it was"
 
 
 def test_the_judge_is_taught_the_pairs_that_the_unet_never_sees(world: World):

@@ -16,6 +16,7 @@ from genlab.training import toybox
 from genlab.training.card import read_card
 from genlab.training.run import warmup_hold_fall
 from genlab.training.toybox.autoencoder import reconstruction_loss
+from genlab.training.toybox.evaluation import clip_score
 from genlab.training.toybox.unet import spread_timesteps
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"
@@ -53,6 +54,30 @@ def test_a_trained_toybox_goes_on_and_its_card_tells_both_parts(
         for a, b in zip(old.unet.parameters(), new.unet.parameters(), strict=True)
     ]
     assert 0 < max(change) < 0.01
+
+
+def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("genlab.training.toybox.common.load_images", glyphs)
+    for part, constants in (
+        (toybox.autoencoder, {"STEPS": 1, "BATCH": 2}),
+        (toybox.clip, {"STEPS": 1, "BATCH": 4, "READING_STEPS": 2, "READING_BATCH": 4}),
+        (toybox.unet, {"STEPS": 1, "BATCH": 2, "PICTURES": 8}),
+    ):
+        for name, value in constants.items():
+            monkeypatch.setattr(part, name, value)
+    out = tmp_path / "stable-diffusion-toybox"
+    toybox.train(None, "cpu", out, "unet", tmp_path / "runs")
+    parts = read_card(out)[0]["genlab"]["parts"]
+    stages = [(part["stage"], part["steps"]) for part in parts]
+    assert stages == [("autoencoder", 1), ("reading", 2), ("clip", 1), ("unet", 1)]
+    pipeline = StableDiffusionPipeline.from_pretrained(out, safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    picture = pipeline("a red 7", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (64, 64, 3)
+    assert -1 <= clip_score(out, ["a red 7"], (picture * 255).astype("uint8")[None]) <= 1
+    assert [p.name for p in (out / "clip").iterdir() if p.suffix == ".md"] == []
 
 
 def test_only_a_trained_toybox_can_be_gone_on_from(tmp_path: Path) -> None:

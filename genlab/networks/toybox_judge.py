@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 WINDOW = 34
 """Side in pixels of the part of a 64x64 picture that holds one object of two."""
+FAINT = 0.08
+"""Up to this share of the strongest ink a pixel is background; from twice as much, all object."""
 _OFF_CENTRE = 15  # how far each of two objects stands from the middle, in pixels
 
 
@@ -45,7 +47,7 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
     """Reads noun, colour and background off a 64x64 picture of one object.
 
     Besides the colours it sees how far each pixel is from the background's colour, so that a shape
-    looks the same in every pair of colours.
+    looks the same in every pair of colours; it does not see faint stains, see `cleaned`.
 
     Args:
         nouns: names the first head tells apart, in its order.
@@ -91,7 +93,7 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
 
     def features(self, images: Tensor) -> Tensor:
         """What the heads read, (B, D), of pictures (B, 3, 64, 64) in [-1, 1]."""
-        return self.body(torch.cat([images, ink(images)], dim=1))
+        return self.body(cleaned(images))
 
     def forward(self, images: Tensor) -> Verdict:
         """Logits for pictures (B, 3, 64, 64) in [-1, 1] of one object each."""
@@ -142,14 +144,31 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
 
 
 def ink(images: Tensor) -> Tensor:
-    """How much each pixel differs from the background, (B, 1, H, W) in [0, 1], 1 where most.
-
-    The background's colour is the median of the four corners: no object reaches three of them.
-    """
-    corners = images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]  # (B, 3, 4)
-    background = corners.median(dim=2).values[:, :, None, None]
-    change = (images - background).abs().sum(dim=1, keepdim=True)
+    """How much each pixel differs from the background, (B, 1, H, W) in [0, 1], 1 where most."""
+    change = (images - background(images)).abs().sum(dim=1, keepdim=True)
     return change / change.amax(dim=(2, 3), keepdim=True).clamp(min=1e-3)
+
+
+def background(images: Tensor) -> Tensor:
+    """The background's colour, (B, 3, 1, 1): the median of the four corners' 3x3 means.
+
+    No object reaches three of them.
+    """
+    means = F.avg_pool2d(images, 3, stride=images.shape[-1] - 3)  # (B, 3, 2, 2)
+    return means.flatten(2).median(dim=2).values[:, :, None, None]
+
+
+def cleaned(images: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) and their ink, (B, 4, H, W), without the stains of a decoder.
+
+    What differs from the background by less than a tenth of the most different pixel becomes
+    background: to an eye it is none of the object, but a network trained on flat backgrounds
+    takes it for one.
+    """
+    mass = ink(images)
+    kept = ((mass - FAINT) / FAINT).clamp(0, 1)
+    flat = background(images)
+    return torch.cat([flat + kept * (images - flat), kept * mass], dim=1)
 
 
 def spreads_sideways(images: Tensor) -> Tensor:

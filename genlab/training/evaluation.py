@@ -33,6 +33,7 @@ def evaluate(
     engine: Engine,
     data: Path | None = None,
     samples: int | None = None,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a checkpoint.
 
@@ -42,6 +43,7 @@ def evaluate(
         data: torchvision root; None for the setting GENLAB_DATA.
         samples: how many images to draw, by default 10,000; for Stable Diffusion, how many
             prompts of one object; for a classifier, how many test images to read.
+        pictures: a folder for contact sheets of what was measured, where its card shows them.
 
     Returns:
         Figures by name, each a number or a list of numbers, ready for JSON.
@@ -65,7 +67,7 @@ def evaluate(
     if entry.family == "stable_diffusion":
         from genlab.training.toybox.evaluation import evaluate_toybox
 
-        return _rounded(evaluate_toybox(entry, catalogue, engine, data, samples))
+        return _rounded(evaluate_toybox(entry, catalogue, engine, data, samples, pictures))
     if entry.family == "judge":
         raise UserError(f"{name} was measured where it was trained; its card has the figures.")
     if not entry.dataset:

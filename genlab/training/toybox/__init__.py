@@ -9,20 +9,21 @@ from typing import Literal, get_args
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from genlab.networks.toybox_clip import ToyboxClip
 from genlab.training.recipes import hardware
 from genlab.training.toybox import autoencoder, clip, judge, unet
 from genlab.training.toybox.card import Part, earlier_parts, write_toybox_card
-from genlab.training.toybox.common import CHECKPOINT, MAX_SHARD, publish, time_spent
-from genlab.training.toybox.tokenizer import build_tokenizer
+from genlab.training.toybox.common import CHECKPOINT, CLIP, MAX_SHARD, publish, time_spent
+from genlab.training.toybox.tokenizer import kept_tokenizer
 from genlab.world import World
 
-Stage = Literal["autoencoder", "clip", "unet", "decoder", "judge"]
+Stage = Literal["autoencoder", "clip", "unet", "judge"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 BATCHES = {
     "autoencoder": autoencoder.BATCH,
+    "reading": clip.READING_BATCH,
     "clip": clip.BATCH,
     "unet": unet.BATCH,
-    "decoder": autoencoder.BATCH,
 }
 
 RUNS = Path("runs") / "stable-diffusion-toybox"
@@ -37,7 +38,7 @@ def train(
     unet_steps: int | None = None,
     start_from: Path | None = None,
 ) -> None:
-    """Run the stages in order: autoencoder, CLIP, UNet, decoder, judge; finished ones cost nothing.
+    """Run the stages in order: autoencoder, CLIP, UNet, judge; finished ones cost nothing.
 
     Args:
         data: torchvision root with MNIST and Fashion-MNIST.
@@ -47,7 +48,7 @@ def train(
         runs: where the unfinished state of each stage is kept.
         unet_steps: length of the UNet's training; None for the recipe's.
         start_from: a trained Toybox whose autoencoder and text encoder are kept, and whose UNet
-            (and then decoder) goes on training; None: begin at random weights.
+            goes on training; None: begin at random weights.
 
     Raises:
         ValueError: there is no such stage.
@@ -66,13 +67,14 @@ def train(
     start, parts = None, []
     if start_from is not None:
         vae, text_encoder, tokenizer, start = _trained(start_from)
+        towers = ToyboxClip.from_pretrained(start_from / CLIP)
         parts = earlier_parts(start_from, runs)
     else:
         vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
         if stage == "autoencoder":
             return
-        tokenizer = build_tokenizer(world)
-        text_encoder = clip.train_clip(world, data, device, runs / "clip", tokenizer)
+        tokenizer = kept_tokenizer(world, runs / "tokenizer")
+        text_encoder, towers = clip.train_clip(world, data, device, runs / "clip", tokenizer)
         if stage == "clip":
             return
 
@@ -87,12 +89,13 @@ def train(
             feature_extractor=None,
             requires_safety_checker=False,
         )
-        publish(
-            lambda folder: pipeline.save_pretrained(
-                folder, safe_serialization=True, max_shard_size=MAX_SHARD
-            ),
-            out,
-        )
+
+        def save(folder: Path) -> None:
+            pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=MAX_SHARD)
+            towers.save_pretrained(folder / CLIP)
+            (folder / CLIP / "README.md").unlink()  # an empty model card; ours is above
+
+        publish(save, out)
         now = [
             Part(name, spent[0], batch, round(spent[1] / 60), hardware(device))
             for name, batch in BATCHES.items()
@@ -100,13 +103,9 @@ def train(
         ]
         write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT)
 
-    network = unet.train_unet(
+    unet.train_unet(
         world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps, start
     )
-    if stage == "unet":
-        return
-    autoencoder.train_decoder(world, data, device, runs / "decoder", vae)
-    write(network)
     if stage is None:
         judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
 

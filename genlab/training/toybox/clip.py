@@ -2,12 +2,11 @@
 
 The text tower becomes the pipeline's text encoder, as in Stable Diffusion.
 Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
-2021.
+2021 (arXiv:2103.00020).
 """
 
 from __future__ import annotations
 
-import math
 import random
 from pathlib import Path
 
@@ -16,16 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from genlab.networks.toybox_clip import WIDTH, ToyboxClip
 from genlab.training.run import TrainingRun, warmup_cosine
 from genlab.training.toybox.common import make_composer, prepare_cpu
 from genlab.training.toybox.composer import to_network
 from genlab.world import Scene, World
 
-WIDTH = 128
 BATCH = 96
 STEPS = 700
+READING_BATCH = 128
+READING_STEPS = 3_000
 LEARNING_RATE = 1e-3
-TWO_OBJECTS = 0.3
+TWO_OBJECTS = 0.5
 FULL_CAPTIONS = 0.7
 """Share of captions that name every attribute, so that few other pictures of a batch fit them."""
 
@@ -53,51 +54,27 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-class ToyboxClip(nn.Module):
-    """Both towers, the temperature, and the helper heads that name what an embedding shows.
+class NamingHeads(nn.Module):
+    """Helper heads that name what an embedding shows, whichever tower it is from; not kept.
 
-    The heads read either tower's embedding and say, for each place, which noun and which colour is
-    there, and the background. They bring class information into the embeddings much sooner than
-    telling captions apart does.
+    For each place they say which noun and which colour is there, and the background. They bring
+    class information into the embeddings much sooner than telling captions apart does.
     """
 
-    def __init__(self, text_encoder: CLIPTextModel, world: World) -> None:
+    def __init__(self, world: World) -> None:
         super().__init__()
-        self.text_encoder = text_encoder
-        self.text_projection = nn.Linear(WIDTH, WIDTH, bias=False)
-        layers: list[nn.Module] = []
-        channels = (3, 24, 48, 96, WIDTH)
-        for before, after in zip(channels[:-1], channels[1:], strict=True):
-            convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
-        self.image_tower = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTH * 16, WIDTH))
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(0.07)))
-        self.noun_head = nn.Linear(WIDTH, len(SLOTS) * (len(world.nouns) + 1))
-        self.colour_head = nn.Linear(WIDTH, len(SLOTS) * (len(world.colours) + 1))
-        self.background_head = nn.Linear(WIDTH, len(world.backgrounds))
+        self.nouns = nn.Linear(WIDTH, len(SLOTS) * (len(world.nouns) + 1))
+        self.colours = nn.Linear(WIDTH, len(SLOTS) * (len(world.colours) + 1))
+        self.background = nn.Linear(WIDTH, len(world.backgrounds))
 
-    def encode_text(self, ids: Tensor) -> Tensor:
-        """Embeddings (B, 128) of token ids (B, L), not normalised."""
-        return self.text_projection(self.text_encoder(ids).pooler_output)
-
-    def encode_image(self, images: Tensor) -> Tensor:
-        """Embeddings (B, 128) of pictures (B, 3, 64, 64) in [-1, 1], not normalised."""
-        return self.image_tower(images)
-
-    def logits(self, texts: Tensor, images: Tensor) -> Tensor:
-        """Cosines over the learnt temperature: (texts, images)."""
-        # CLIP keeps the temperature above 0.01 for stability.
-        temperature = self.log_temperature.exp().clamp(min=0.01)
-        return F.normalize(texts, dim=-1) @ F.normalize(images, dim=-1).T / temperature
-
-    def naming_loss(self, embeddings: Tensor, targets: Targets) -> Tensor:
-        """How badly the heads name nouns, colours, background; what is left open doesn't count."""
-        nouns = self.noun_head(embeddings).unflatten(1, (len(SLOTS), -1)).flatten(0, 1)
-        colours = self.colour_head(embeddings).unflatten(1, (len(SLOTS), -1)).flatten(0, 1)
+    def loss(self, embeddings: Tensor, targets: Targets) -> Tensor:
+        """How badly they name nouns, colours, background; what is left open doesn't count."""
+        nouns = self.nouns(embeddings).unflatten(1, (len(SLOTS), -1)).flatten(0, 1)
+        colours = self.colours(embeddings).unflatten(1, (len(SLOTS), -1)).flatten(0, 1)
         return (
             F.cross_entropy(nouns, targets.nouns.flatten(), ignore_index=IGNORE)
             + F.cross_entropy(colours, targets.colours.flatten(), ignore_index=IGNORE)
-            + F.cross_entropy(self.background_head(embeddings), targets.background)
+            + F.cross_entropy(self.background(embeddings), targets.background)
         )
 
 
@@ -143,31 +120,92 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str], device: str | torch.
     return batch.input_ids.to(device)
 
 
+def learn_to_read(
+    text_encoder: CLIPTextModel,
+    clip: ToyboxClip,
+    heads: NamingHeads,
+    world: World,
+    device: str,
+    folder: Path,
+    tokenizer: CLIPTokenizer,
+) -> None:
+    """Train (or go on training) the text tower alone to name what a caption puts where, in place.
+
+    Of two objects, pictures teach slowly which noun has which colour and place, and a UNet can't
+    draw what the text doesn't tell it. Captions alone teach it, and cost a tenth of a picture.
+
+    Args:
+        text_encoder, clip, heads: what is trained; of `clip` only the text's projection.
+        world: what captions say.
+        device: a torch device.
+        folder: where the run is kept and resumed from.
+        tokenizer: turns captions into ids.
+    """
+    modules = {"text_encoder": text_encoder, "clip": clip, "heads": heads}
+    trained = [p for part in modules.values() for p in part.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.02)
+    schedule = warmup_cosine(optimizer, READING_STEPS)
+    run = TrainingRun(folder, READING_STEPS, modules, {"adamw": optimizer}, {"lr": schedule})
+    text_encoder.train()
+    for step in run.steps():
+        # 1. data to device: captions and what each says
+        rng = random.Random(step)
+        scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(READING_BATCH)]
+        captions, said = say(world, scenes, rng)
+        targets = Targets(said, world, device)
+        # 2. forget the last gradients
+        optimizer.zero_grad(set_to_none=True)
+        # 3. forward
+        pooled = text_encoder(tokenize(tokenizer, captions, device)).pooler_output
+        text = clip.encode_text(pooled)  # (B, 128)
+        # 4. loss
+        loss = heads.loss(text, targets)
+        # 5. backward
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        # 6. step
+        optimizer.step()
+        schedule.step()
+        run.log(naming=loss)
+    run.write_loss_curve(folder / "loss.png")
+
+
+def say(world: World, scenes: list[Scene], rng: random.Random) -> tuple[list[str], list[Scene]]:
+    """A caption for each scene, and what it says: a scene without what the caption leaves out."""
+    captions = [world.caption(s, rng, full=rng.random() < FULL_CAPTIONS) for s in scenes]
+    said = [world.parse(text) or scene for text, scene in zip(captions, scenes, strict=True)]
+    return captions, said
+
+
 def train_clip(
     world: World,
     data: Path | None,
     device: str,
     folder: Path,
     tokenizer: CLIPTokenizer,
-    steps: int = STEPS,
-) -> CLIPTextModel:
-    """Train (or go on training) both towers and return the text encoder.
+) -> tuple[CLIPTextModel, ToyboxClip]:
+    """Train (or go on training) both towers: first the text's by reading, then both together.
 
     Args:
         world: what the pictures show and how they are said.
         data: torchvision root with MNIST and Fashion-MNIST.
         device: a torch device.
-        folder: where the run is kept and resumed from.
+        folder: where the run is kept and resumed from; that of reading is `reading` beside it.
         tokenizer: turns captions into ids.
-        steps: minibatches of `BATCH` pairs in all.
     """
     prepare_cpu()
     torch.manual_seed(1)
     composer = make_composer(world, data, train=True, device=device)
-    clip = ToyboxClip(build_text_encoder(tokenizer), world).to(device)
-    optimizer = torch.optim.AdamW(clip.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
-    schedule = warmup_cosine(optimizer, steps)
-    run = TrainingRun(folder, steps, {"clip": clip}, {"adamw": optimizer}, {"lr": schedule})
+    text_encoder = build_text_encoder(tokenizer).to(device)
+    clip, heads = ToyboxClip().to(device), NamingHeads(world).to(device)
+    reading = folder.with_name("reading")
+    learn_to_read(text_encoder, clip, heads, world, device, reading, tokenizer)
+    modules = {"text_encoder": text_encoder, "clip": clip, "heads": heads}
+    trained = [p for part in modules.values() for p in part.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.02)
+    schedule = warmup_cosine(optimizer, STEPS)
+    run = TrainingRun(folder, STEPS, modules, {"adamw": optimizer}, {"lr": schedule})
+    text_encoder.train()
     clip.train()
     same = torch.arange(BATCH, device=device)
     for step in run.steps():
@@ -175,26 +213,26 @@ def train_clip(
         rng = random.Random(step)
         scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
         images = to_network(composer.compose(scenes, rng))  # (B, 3, 64, 64)
-        captions = [world.caption(s, rng, full=rng.random() < FULL_CAPTIONS) for s in scenes]
-        said = [world.parse(text) or scene for text, scene in zip(captions, scenes, strict=True)]
+        captions, said = say(world, scenes, rng)
         shown_targets, said_targets = Targets(scenes, world, device), Targets(said, world, device)
         # 2. forget the last gradients
         optimizer.zero_grad(set_to_none=True)
         # 3. forward
-        text = clip.encode_text(tokenize(tokenizer, captions, device))  # (B, 128)
+        pooled = text_encoder(tokenize(tokenizer, captions, device)).pooler_output
+        text = clip.encode_text(pooled)  # (B, 128)
         image = clip.encode_image(images)  # (B, 128)
         logits = clip.logits(text, image)  # (B, B)
         # 4. loss: each caption finds its picture and each picture its caption; the heads name both
         contrastive = (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
-        naming = clip.naming_loss(text, said_targets) + clip.naming_loss(image, shown_targets)
+        naming = heads.loss(text, said_targets) + heads.loss(image, shown_targets)
         loss = contrastive + 0.5 * naming
         # 5. backward
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         # 6. step
         optimizer.step()
         schedule.step()
         matched = (logits.argmax(dim=1) == same).float().mean()
         run.log(contrastive=contrastive, naming=naming, matched=matched)
     run.write_loss_curve(folder / "loss.png")
-    return clip.text_encoder.eval()
+    return text_encoder.eval(), clip.eval()

@@ -15,6 +15,8 @@ from genlab.world import World
 
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "stable-diffusion-toybox"
 JUDGE_CHECKPOINT = CHECKPOINT.with_name("toybox-judge")
+CLIP = "clip"
+"""The folder of the other half of CLIP, beside the parts that the pipeline names."""
 MAX_SHARD = "9MB"
 
 

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from genlab import metrics
 from genlab.catalogue import Catalogue, Entry
 from genlab.engine import Engine
-from genlab.images import to_tensor, to_uint8
+from genlab.families.base import load_hub_module
+from genlab.images import contact_sheet, to_tensor, to_uint8
+from genlab.networks.toybox_clip import ToyboxClip
 from genlab.reading import scenes_read
 from genlab.requests import ReadRequest, StableDiffusionRequest, UserError, ask
 from genlab.training.evaluation import draw, joined
 from genlab.training.toybox.adherence import checkable_scenes, prompt_for, shares
-from genlab.training.toybox.common import make_composer
+from genlab.training.toybox.clip import tokenize
+from genlab.training.toybox.common import CLIP, make_composer
 from genlab.training.toybox.composer import Composer
 from genlab.world import Scene, World
 
 PROMPTS = 2_000
 SHARE = 5  # one prompt of two objects and one of a held-out pair for so many of one object
+IN_ROW = 10  # pictures of a contact sheet
 SAME_PROMPT = 16  # pictures of one prompt, whose differences are its diversity
 
 
@@ -34,6 +40,7 @@ def evaluate_toybox(
     engine: Engine,
     data: Path | None = None,
     count: int | None = None,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a Stable Diffusion checkpoint whose world has a judge.
 
@@ -43,11 +50,14 @@ def evaluate_toybox(
         data: torchvision root, for composites of held-out digits and garments.
         count: number of prompts of one object; None for `PROMPTS`. A fifth as many ask for two
             objects, and for pairs held out of training.
+        pictures: a folder for `samples.png`, the first pictures measured, and
+            `reconstructions.png`, composites above what the autoencoder makes of them.
 
     Returns:
         Shares of pictures as asked: `adherence_*` for one object, `two_*` for two, `held_out_*`
         for pairs never trained on, and with `real_` before them the judge's shares on composites
-        of held-out pictures for the same scenes, which bound them. Then `diversity_ratio` within
+        of held-out pictures for the same scenes, which bound them. If the checkpoint has a CLIP,
+        `clip_score` and that of the composites, `real_clip_score`. Then `diversity_ratio` within
         one prompt and `sharpness_ratio`, against composites; and in the judge's features `fid`
         against composites, `fid_floor`, of train against held-out composites, and
         `fid_reconstruction`, of train composites that went through the autoencoder.
@@ -85,6 +95,11 @@ def evaluate_toybox(
         figures |= {f"{kind}_{name}": share for name, share in shares(scenes, read).items()}
         figures |= {f"real_{kind}_{name}": share for name, share in shares(scenes, seen).items()}
     sharp, real_sharp = (metrics.sharpness(drawn[kind]) for kind in ("adherence", "real_adherence"))
+    if (entry.folder / CLIP).is_dir():
+        prompts = [prompt_for(scene) for scene in one]
+        for prefix in ("", "real_"):
+            shown = drawn[f"{prefix}adherence"]
+            figures[f"{prefix}clip_score"] = clip_score(entry.folder, prompts, shown)
     figures |= {"sharpness": sharp, "sharpness_ratio": sharp / real_sharp}
 
     same = [scene for scene in one[: min(count, 20)] for _ in range(SAME_PROMPT)]
@@ -98,9 +113,29 @@ def evaluate_toybox(
     restored = reconstruct(entry.folder, train)
     real = features["real_adherence"]
     figures["fid"] = metrics.fid(real, features["adherence"])
-    for name, pictures in (("fid_floor", train), ("fid_reconstruction", restored)):
-        figures[name] = metrics.fid(real, read_pictures(engine, judge.name, pictures, one)[1])
+    for name, shown in (("fid_floor", train), ("fid_reconstruction", restored)):
+        figures[name] = metrics.fid(real, read_pictures(engine, judge.name, shown, one)[1])
+    if pictures is not None:
+        write_sheets(pictures, entry.folder, drawn)
     return figures
+
+
+def write_sheets(folder: Path, checkpoint: Path, drawn: Mapping[str, np.ndarray]) -> None:
+    """Contact sheets of what was measured: `samples.png` and `reconstructions.png`.
+
+    Args:
+        folder: where they go.
+        checkpoint: whose autoencoder restores composites.
+        drawn: pictures of each kind, and composites of it as `real_<kind>`.
+    """
+    samples = [*drawn["adherence"][: 2 * IN_ROW], *drawn["two"][: 2 * IN_ROW]]
+    rows: list[np.ndarray] = []
+    for kind in ("real_adherence", "real_two"):
+        before = drawn[kind][:IN_ROW]
+        rows += [*before, *reconstruct(checkpoint, before)]
+    for name, sheet in (("samples", samples), ("reconstructions", rows)):
+        enlarged = [picture.repeat(2, axis=0).repeat(2, axis=1) for picture in sheet]
+        contact_sheet(enlarged, IN_ROW).save(folder / f"{name}.png")
 
 
 def draw_scenes(
@@ -146,6 +181,27 @@ def diversity_within(features: np.ndarray) -> float:
     """Mean over prompts of the diversity of each prompt's pictures, rows in prompt's order."""
     parts = features.reshape(-1, SAME_PROMPT, features.shape[1])
     return float(np.mean([metrics.diversity(part) for part in parts]))
+
+
+@torch.no_grad()
+def clip_score(folder: Path, prompts: Sequence[str], pictures: np.ndarray) -> float:
+    """Mean cosine, -1 to 1, of each prompt and its picture in the checkpoint's CLIP.
+
+    Source: Hessel et al., "CLIPScore: A Reference-free Evaluation Metric for Image Captioning",
+    2021 (arXiv:2104.08718), without its factor 2.5.
+
+    Args:
+        folder: the checkpoint.
+        prompts: N of them.
+        pictures: uint8 (N, 64, 64, 3).
+    """
+    text_encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder").eval()
+    tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
+    towers = load_hub_module(ToyboxClip, folder / CLIP)
+    assert isinstance(towers, ToyboxClip)
+    pooled = text_encoder(tokenize(tokenizer, list(prompts), "cpu")).pooler_output
+    texts, images = towers.encode_text(pooled), towers.encode_image(to_tensor(pictures))
+    return float(F.cosine_similarity(texts, images).mean())
 
 
 @torch.no_grad()

@@ -22,6 +22,17 @@ _SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
 _SUFFIX = "</w>"
 
 
+def kept_tokenizer(world: World, folder: Path) -> CLIPTokenizer:
+    """The tokenizer in `folder`, built and saved there the first time.
+
+    Pairs that are equally frequent are merged in an order that differs from run to run, and with it
+    the ids; a resumed run must go on with the ids that its text encoder has learnt.
+    """
+    if not folder.is_dir():
+        build_tokenizer(world).save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
 def build_tokenizer(world: World) -> CLIPTokenizer:
     """A stock CLIPTokenizer over a few hundred tokens; unknown words fall apart into characters."""
     names = [
