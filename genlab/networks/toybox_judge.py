@@ -161,7 +161,7 @@ def background(images: Tensor) -> Tensor:
 def cleaned(images: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) and their ink, (B, 4, H, W), without the stains of a decoder.
 
-    What differs from the background by less than a tenth of the most different pixel becomes
+    What differs from the background by less than `FAINT` of the most different pixel becomes
     background: to an eye it is none of the object, but a network trained on flat backgrounds
     takes it for one.
     """
