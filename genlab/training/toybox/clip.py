@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from genlab.networks.toybox_clip import WIDTH, ToyboxClip
@@ -120,6 +122,17 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str], device: str | torch.
     return batch.input_ids.to(device)
 
 
+def begin(
+    modules: dict[str, nn.Module], folder: Path, steps: int
+) -> tuple[list[nn.Parameter], AdamW, LambdaLR, TrainingRun]:
+    """What both loops start with: all parameters, their optimizer and its rate, and the run."""
+    trained = [p for part in modules.values() for p in part.parameters()]
+    optimizer = AdamW(trained, lr=LEARNING_RATE, weight_decay=0.02)
+    schedule = warmup_cosine(optimizer, steps)
+    run = TrainingRun(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
+    return trained, optimizer, schedule, run
+
+
 def learn_to_read(
     text_encoder: CLIPTextModel,
     clip: ToyboxClip,
@@ -142,10 +155,7 @@ def learn_to_read(
         tokenizer: turns captions into ids.
     """
     modules = {"text_encoder": text_encoder, "clip": clip, "heads": heads}
-    trained = [p for part in modules.values() for p in part.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.02)
-    schedule = warmup_cosine(optimizer, READING_STEPS)
-    run = TrainingRun(folder, READING_STEPS, modules, {"adamw": optimizer}, {"lr": schedule})
+    trained, optimizer, schedule, run = begin(modules, folder, READING_STEPS)
     text_encoder.train()
     for step in run.steps():
         # 1. data to device: captions and what each says
@@ -201,10 +211,7 @@ def train_clip(
     reading = folder.with_name("reading")
     learn_to_read(text_encoder, clip, heads, world, device, reading, tokenizer)
     modules = {"text_encoder": text_encoder, "clip": clip, "heads": heads}
-    trained = [p for part in modules.values() for p in part.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.02)
-    schedule = warmup_cosine(optimizer, STEPS)
-    run = TrainingRun(folder, STEPS, modules, {"adamw": optimizer}, {"lr": schedule})
+    trained, optimizer, schedule, run = begin(modules, folder, STEPS)
     text_encoder.train()
     clip.train()
     same = torch.arange(BATCH, device=device)
