@@ -169,7 +169,7 @@ RECIPES: dict[str, Recipe] = {
         train_pixel_diffusion,
         "A denoising diffusion model of digits, in pixel space, told the class or not.",
         _DDPM_IN_CLASS,
-        {"steps": 7_500},
+        {"steps": 10_000},
         {"classifier": "mnist-noisy-classifier"},
     ),
     "ddpm-fashion": Recipe(
