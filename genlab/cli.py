@@ -81,8 +81,9 @@ def train_command(
     if start_from is not None:
         if name != TOYBOX:
             raise UserError(f"Only {TOYBOX} can be trained on from finished weights.")
-        if not (start_from / "model_index.json").is_file():
-            raise UserError(f"{start_from} is no folder of a trained {TOYBOX}.")
+        for part in ("model_index.json", "clip/config.json"):
+            if not (start_from / part).is_file():
+                raise UserError(f"{start_from} is no trained {TOYBOX}: it has no {part}.")
     where = str(Runtime(device or settings.device).device)
     folder = train(name, settings.checkpoints, runs, data or settings.data, where, start_from)
     if name not in RECIPES:  # Toybox's stages measure themselves and write their own cards

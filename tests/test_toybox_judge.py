@@ -12,7 +12,14 @@ import torch
 from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
 from genlab.images import to_tensor
-from genlab.networks.toybox_judge import ToyboxJudge, cleaned, crop, ink, spreads_sideways
+from genlab.networks.toybox_judge import (
+    ToyboxJudge,
+    background,
+    cleaned,
+    crop,
+    ink,
+    spreads_sideways,
+)
 from genlab.requests import ReadRequest, UserError, ask
 from genlab.training.card import write_card
 from genlab.training.toybox.adherence import checkable_scenes, prompt_for, shares
@@ -103,7 +110,8 @@ def test_a_window_holds_its_object_and_not_the_other(world: World, composer: Com
 def test_ink_is_the_same_in_every_pair_of_colours(world: World, composer: Composer):
     prompts = ("a red 7 on a blue background", "a white 7 on a black background")
     scenes = [world.parse(prompt) for prompt in prompts]
-    shapes = [ink(to_network(composer.compose([s], random.Random(6)))) for s in scenes if s]
+    pictures = [to_network(composer.compose([s], random.Random(6))) for s in scenes if s]
+    shapes = [ink(picture, background(picture)) for picture in pictures]
     assert torch.allclose(shapes[0], shapes[1], atol=0.02)
 
 
@@ -112,7 +120,7 @@ def test_faint_stains_are_not_seen_and_the_object_is(world: World, composer: Com
     images = to_network(composer.compose(scenes, random.Random(9)))
     stains = 0.02 * (2 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 1)
     before, after = cleaned(images), cleaned(images + stains)
-    empty = ink(images) == 0
+    empty = ink(images, background(images)) == 0
     assert after[:, 3:][empty].abs().max() == 0
     colours = after[:, :3].masked_fill(~empty, float("nan")).flatten(2)
     assert (colours - colours.nanmean(dim=2, keepdim=True)).nan_to_num().abs().max() < 1e-5

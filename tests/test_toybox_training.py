@@ -81,8 +81,15 @@ def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
 
 
 def test_only_a_trained_toybox_can_be_gone_on_from(tmp_path: Path) -> None:
-    for name, said in (("vae-mnist-2d", "Only stable"), ("stable-diffusion-toybox", "no folder")):
-        answer = CliRunner().invoke(app, ["train", name, "--start-from", str(tmp_path)])
+    name, older = "stable-diffusion-toybox", tmp_path / "older"
+    older.mkdir()
+    shutil.copy(SHIPPED / "model_index.json", older)  # from before a Toybox kept its CLIP
+    for recipe, folder, said in (
+        ("vae-mnist-2d", tmp_path, "Only stable"),
+        (name, tmp_path, "no model_index.json"),
+        (name, older, "no clip/config.json"),
+    ):
+        answer = CliRunner().invoke(app, ["train", recipe, "--start-from", str(folder)])
         assert answer.exit_code == 2
         assert said in answer.stderr
 
@@ -100,9 +107,16 @@ def test_a_rate_climbs_stays_and_falls() -> None:
     assert 0.02 < rates[-1] < 0.06
 
 
-def test_spread_timesteps_have_one_in_each_part() -> None:
-    parts = spread_timesteps(10, 1000) // 100
-    assert sorted(parts.tolist()) == list(range(10))
+def test_timesteps_grow_likelier_with_t_and_one_lies_in_each_likely_part() -> None:
+    timesteps = spread_timesteps(10, 1000).sort().values
+    edges = [1000 * (part / 10) ** 0.5 for part in range(11)]
+    assert all(
+        int(low) <= t <= high
+        for low, t, high in zip(edges, timesteps.tolist(), edges[1:], strict=False)
+    )
+    many = spread_timesteps(10_000, 1000)
+    assert (many < 500).float().mean() == pytest.approx(0.25, abs=0.001)
+    assert many.max() < 1000
 
 
 def test_filling_a_gap_costs_as_much_as_losing_a_leg() -> None:

@@ -143,9 +143,13 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
         }
 
 
-def ink(images: Tensor) -> Tensor:
-    """How much each pixel differs from the background, (B, 1, H, W) in [0, 1], 1 where most."""
-    change = (images - background(images)).abs().sum(dim=1, keepdim=True)
+def ink(images: Tensor, flat: Tensor) -> Tensor:
+    """How much each pixel differs from the background's colour `flat`, see `background`.
+
+    Returns:
+        (B, 1, H, W) in [0, 1], 1 where it differs most.
+    """
+    change = (images - flat).abs().sum(dim=1, keepdim=True)
     return change / change.amax(dim=(2, 3), keepdim=True).clamp(min=1e-3)
 
 
@@ -165,15 +169,15 @@ def cleaned(images: Tensor) -> Tensor:
     background: to an eye it is none of the object, but a network trained on flat backgrounds
     takes it for one.
     """
-    mass = ink(images)
-    kept = ((mass - FAINT) / FAINT).clamp(0, 1)
     flat = background(images)
+    mass = ink(images, flat)
+    kept = ((mass - FAINT) / FAINT).clamp(0, 1)
     return torch.cat([flat + kept * (images - flat), kept * mass], dim=1)
 
 
 def spreads_sideways(images: Tensor) -> Tensor:
     """Whether the ink of pictures (B, 3, H, W) varies more in x than in y, (B,) bool."""
-    mass = ink(images)[:, 0]
+    mass = ink(images, background(images))[:, 0]
     mass = mass * (mass > 0.2)  # a decoder's faint ripples are no ink
     total = mass.sum(dim=(1, 2)).clamp(min=1e-6)
     spread = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,17 @@ from typing import Any
 def write_curves(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Write what of the figures is a curve, and give back the others, which fit into a card.
 
-    ``scales`` (of `evaluate` for pixel diffusion) becomes ``scales.json`` and ``scales.png``;
-    ``accuracy_by_timestep`` (for a noisy classifier) is also drawn, as ``accuracy.png``.
+    ``scales`` (of `evaluate` for pixel diffusion) becomes ``scales.json`` and ``scales.png``, and
+    ``sweep`` (for Toybox) ``sweep.json`` and ``sweep.png``; ``accuracy_by_timestep`` (for a noisy
+    classifier) is also drawn, as ``accuracy.png``.
     """
-    others = {key: value for key, value in figures.items() if key != "scales"}
-    if "scales" in figures:
-        text = json.dumps(figures["scales"], indent=1)
-        (folder / "scales.json").write_text(text + "\n", encoding="utf-8")
-        _plot_scales(folder / "scales.png", figures["scales"])
+    plots = {"scales": _plot_scales, "sweep": _plot_sweep}
+    others = {key: value for key, value in figures.items() if key not in plots}
+    for name, plot in plots.items():
+        if name in figures:
+            text = json.dumps(figures[name], indent=1)
+            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+            plot(folder / f"{name}.png", figures[name])
     if "accuracy_by_timestep" in figures:
         _plot_accuracy(folder / "accuracy.png", figures)
     return others
@@ -44,6 +47,34 @@ def _plot_scales(path: Path, scales: Mapping[str, Any]) -> None:
         axes.set_xticks([0, 1, 2, 5, 10, 20], labels=["0", "1", "2", "5", "10", "20"])
         axes.set_xlabel("guidance_scale")
         axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _plot_sweep(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.4), dpi=110)
+    by_scale, by_scheduler = figure.subplots(1, 2, sharey=True)
+    usual = rows[0]["scheduler"]
+    scales = [row for row in rows if row["scheduler"] == usual]
+    best = max(scales, key=lambda row: row["one"] + row["two"])
+    compared = [best, *(row for row in rows if row["scheduler"] != usual)]
+    for kind, offset in (("one", -0.2), ("two", 0.2)):
+        label = "one object" if kind == "one" else "two objects"
+        by_scale.plot([r["guidance_scale"] for r in scales], [r[kind] for r in scales], ".-",
+                      label=label)  # fmt: skip
+        at = [place + offset for place in range(len(compared))]
+        by_scheduler.bar(at, [row[kind] for row in compared], 0.4, label=label)
+    by_scale.set_xlabel("guidance_scale")
+    by_scale.set_ylabel("all as asked")
+    by_scale.set_title(usual)
+    by_scale.set_ylim(0, 1.02)
+    by_scheduler.set_xticks(range(len(compared)), [row["scheduler"] for row in compared])
+    by_scheduler.set_title(f"guidance_scale {best['guidance_scale']:g}")
+    for axes in (by_scale, by_scheduler):
         axes.grid(alpha=0.3)
         axes.legend()
     figure.tight_layout()

@@ -54,15 +54,19 @@ stage that stands here twice went on from the weights before it (`--start-from`)
    and an image tower learn together which caption fits which picture, beside helper heads that name
    nouns, colours and background from either tower's embedding. The heads are not kept; the image
    tower is, in `clip/`, for the CLIP score. Then the text tower is frozen.
-3. **UNet**: v-prediction, every timestep of equal weight, {dropout:.0%} of the captions empty,
-   moving average of the weights. The text is attended to, and its pooled summary also joins the
-   time embedding.
+3. **UNet**: v-prediction, timesteps drawn in proportion to t, because at the noisy end the text
+   decides; {dropout:.0%} of the captions empty, moving average of the weights. The text is attended
+   to, and its pooled summary also joins the time embedding.
 
 ## Measured
 
 The figures at the top of this file come from
 `python -m genlab evaluate stable-diffusion-toybox --write-card`, at the steps, scale and scheduler
-named there. `adherence_`: the share of pictures of one object in which `toybox-judge` sees what was
+named there: the best of a sweep over prompts of their own.
+
+![Pictures as asked against guidance_scale and scheduler](sweep.png)
+
+`adherence_`: the share of pictures of one object in which `toybox-judge` sees what was
 asked for; `two_`: two objects, all attributes and places right; `held_out_`: pairs of colour and
 noun never seen in training, of six easy nouns. The same names with `real_` before them are the
 judge's figures on composites of held-out digits and garments for the same scenes: the most that can
@@ -79,9 +83,9 @@ Two rows of one object, in the order of `world.json`'s nouns, and two of two, as
 
 ## What it does badly
 
-Of two objects one in two is not legible, or takes the other's colour; they stand where they should.
-Shirts, coats and pullovers are hard to tell apart, and fine texture is lost. At a guidance_scale of
-10 and more the background gets stains.
+Of two objects the smaller and thinner one is the first to fail, and a garment the sooner. Sandals are
+blots; shirts, coats and pullovers are hard to tell apart; fine texture is lost. At a guidance_scale
+of 10 and more the background gets stains.
 """
 
 JUDGE_TEXT = """\

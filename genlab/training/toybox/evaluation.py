@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,18 @@ from genlab.engine import Engine
 from genlab.families.base import load_hub_module
 from genlab.images import contact_sheet, to_tensor, to_uint8
 from genlab.networks.toybox_clip import ToyboxClip
-from genlab.reading import scenes_read
-from genlab.requests import ReadRequest, StableDiffusionRequest, UserError, ask
-from genlab.training.evaluation import draw, joined
+from genlab.requests import UserError
 from genlab.training.toybox.adherence import checkable_scenes, prompt_for, shares
 from genlab.training.toybox.clip import tokenize
 from genlab.training.toybox.common import CLIP, make_composer
-from genlab.training.toybox.composer import Composer
-from genlab.world import Scene, World
+from genlab.training.toybox.scenes import compose, draw_scenes, read_pictures
+from genlab.training.toybox.sweep import best_of, try_settings
+from genlab.world import World
 
 PROMPTS = 2_000
 SHARE = 5  # one prompt of two objects and one of a held-out pair for so many of one object
 IN_ROW = 10  # pictures of a contact sheet
+SWEEP_PROMPTS = 100  # at most, for each scheduler and scale that is tried
 SAME_PROMPT = 16  # pictures of one prompt, whose differences are its diversity
 
 
@@ -45,7 +44,8 @@ def evaluate_toybox(
     """Measure a Stable Diffusion checkpoint whose world has a judge.
 
     Args:
-        entry: the checkpoint; drawn from at the request's default steps, scale and scheduler.
+        entry: the checkpoint; drawn from at its default number of steps and at the scheduler and
+            scale that obey best in a sweep of `try_settings`.
         catalogue, engine: where it and its judge are served.
         data: torchvision root, for composites of held-out digits and garments.
         count: number of prompts of one object; None for `PROMPTS`. A fifth as many ask for two
@@ -54,7 +54,8 @@ def evaluate_toybox(
             `reconstructions.png`, composites above what the autoencoder makes of them.
 
     Returns:
-        Shares of pictures as asked: `adherence_*` for one object, `two_*` for two, `held_out_*`
+        The settings measured at, and the sweep that found them under ``sweep``. Then shares of
+        pictures as asked: `adherence_*` for one object, `two_*` for two, `held_out_*`
         for pairs never trained on, and with `real_` before them the judge's shares on composites
         of held-out pictures for the same scenes, which bound them. If the checkpoint has a CLIP,
         `clip_score` and that of the composites, `real_clip_score`. Then `diversity_ratio` within
@@ -71,13 +72,9 @@ def evaluate_toybox(
         raise UserError(f"{entry.name} cannot be measured: only Toybox's prompts have a judge.")
     world = World.load(entry.folder)
     held, trained = (make_composer(world, data, half, "cpu") for half in (False, True))
-    asked = ask(StableDiffusionRequest, checkpoint=entry.name)
-    figures: dict[str, Any] = {
-        "samples": count,
-        "steps": asked.num_inference_steps,
-        "guidance_scale": asked.guidance_scale,
-        "scheduler": asked.scheduler,
-    }
+    tried = try_settings(engine, entry, world, judge.name, min(SWEEP_PROMPTS, max(2, count // 4)))
+    best = best_of(tried)
+    figures: dict[str, Any] = {"samples": count, **best, "sweep": tried}
     few = max(2, count // SHARE)
     one = checkable_scenes(world, count)
     kinds = {
@@ -87,7 +84,7 @@ def evaluate_toybox(
     }
     drawn, features = {}, {}
     for kind, scenes in kinds.items():
-        drawn[kind] = draw_scenes(engine, entry, scenes)
+        drawn[kind] = draw_scenes(engine, entry, scenes, **best)
         read, features[kind] = read_pictures(engine, judge.name, drawn[kind], scenes)
         real = compose(held, scenes)
         drawn[f"real_{kind}"] = real
@@ -105,7 +102,7 @@ def evaluate_toybox(
     same = [scene for scene in one[: min(count, 20)] for _ in range(SAME_PROMPT)]
     within, real_within = (
         diversity_within(read_pictures(engine, judge.name, pictures, same)[1])
-        for pictures in (draw_scenes(engine, entry, same), compose(held, same, seed=1))
+        for pictures in (draw_scenes(engine, entry, same, **best), compose(held, same, seed=1))
     )
     figures |= {"diversity": within, "diversity_ratio": within / real_within}
 
@@ -136,45 +133,6 @@ def write_sheets(folder: Path, checkpoint: Path, drawn: Mapping[str, np.ndarray]
     for name, sheet in (("samples", samples), ("reconstructions", rows)):
         enlarged = [picture.repeat(2, axis=0).repeat(2, axis=1) for picture in sheet]
         contact_sheet(enlarged, IN_ROW).save(folder / f"{name}.png")
-
-
-def draw_scenes(
-    engine: Engine, entry: Entry, scenes: Sequence[Scene], **settings: Any
-) -> np.ndarray:
-    """A picture for each scene's plainest prompt, uint8 (N, 64, 64, 3); picture k is of seed k."""
-    requests = (
-        ask(
-            StableDiffusionRequest,
-            checkpoint=entry.name,
-            prompt=prompt_for(scene),
-            seed=k,
-            count=1,
-            **settings,
-        )
-        for k, scene in enumerate(scenes)
-    )
-    return joined(draw(engine, requests))[0]
-
-
-def compose(composer: Composer, scenes: Sequence[Scene], seed: int = 0) -> np.ndarray:
-    """A composite of each scene, uint8 (N, 64, 64, 3)."""
-    rng = random.Random(seed)
-    parts = [composer.compose(scenes[at : at + 500], rng) for at in range(0, len(scenes), 500)]
-    return torch.cat(parts).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def read_pictures(
-    engine: Engine, judge: str, pictures: np.ndarray, scenes: Sequence[Scene]
-) -> tuple[list[Scene], np.ndarray]:
-    """What the judge sees in a picture of each scene, and its features (N, D)."""
-    objects = len(scenes[0].objects)
-    requests = (
-        ask(ReadRequest, checkpoint=judge, images=part, objects=objects)
-        for part in np.array_split(pictures, max(1, len(pictures) // 500))
-    )
-    results = list(draw(engine, requests))
-    read = [scene for result in results for scene in scenes_read(result.extras)]
-    return read, np.concatenate([result.extras["features"] for result in results])
 
 
 def diversity_within(features: np.ndarray) -> float:

@@ -25,7 +25,7 @@ from genlab.training.toybox.composer import Composer, to_network
 from genlab.world import Scene, World
 
 BATCH = 128
-STEPS = 1_400
+STEPS = 3_600
 LEARNING_RATE = 3e-3
 DIGITS = 0.35  # garments are harder to tell apart
 LABEL_SMOOTHING = 0.05
