@@ -37,7 +37,7 @@ def compare(page: Page, rounds: int) -> dict[str, float]:
         ``ratio``, live mode's finished over Generate's.
     """
     page.get_by_role("tab", name="Stable Diffusion", exact=True).click()
-    count = page.locator("#sd-count input[type=number]")
+    count = page.locator("#sd-count input[type=number]").first
     count.fill("1")
     count.press("Tab")
     slider = page.locator("#sd-guidance input[type=range]")

@@ -58,10 +58,9 @@ def _plot_sweep(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
     figure = Figure(figsize=(10, 3.4), dpi=110)
     by_scale, by_scheduler = figure.subplots(1, 2, sharey=True)
-    usual = rows[0]["scheduler"]
+    usual, scale = rows[0]["scheduler"], rows[-1]["guidance_scale"]  # the others' is the best one
     scales = [row for row in rows if row["scheduler"] == usual]
-    best = max(scales, key=lambda row: row["one"] + row["two"])
-    compared = [best, *(row for row in rows if row["scheduler"] != usual)]
+    compared = [row for row in rows if row["guidance_scale"] == scale]
     for kind, offset in (("one", -0.2), ("two", 0.2)):
         label = "one object" if kind == "one" else "two objects"
         by_scale.plot([r["guidance_scale"] for r in scales], [r[kind] for r in scales], ".-",
@@ -73,7 +72,7 @@ def _plot_sweep(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     by_scale.set_title(usual)
     by_scale.set_ylim(0, 1.02)
     by_scheduler.set_xticks(range(len(compared)), [row["scheduler"] for row in compared])
-    by_scheduler.set_title(f"guidance_scale {best['guidance_scale']:g}")
+    by_scheduler.set_title(f"guidance_scale {scale:g}")
     for axes in (by_scale, by_scheduler):
         axes.grid(alpha=0.3)
         axes.legend()
