@@ -42,7 +42,9 @@ def compare(page: Page, rounds: int) -> dict[str, float]:
     count.press("Tab")
     slider = page.locator("#sd-guidance input[type=range]")
     generate, live = page.locator("#sd-generate"), page.locator("#sd-live").get_by_role("checkbox")
-    seconds_to_picture(page, generate.click)  # loads the weights
+    generate.click()  # loads the weights
+    expect(page.locator("#sd-gallery img")).to_have_count(1, timeout=PATIENCE)
+    expect(page.locator("#sd-stop")).to_be_disabled(timeout=PATIENCE)
     pressed, moved = [], []
     for _ in range(rounds):
         slider.press("ArrowRight")
