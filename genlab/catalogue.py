@@ -183,10 +183,10 @@ class Catalogue:
     def has_room(self, name: str, begun: set[str]) -> bool:
         """Whether a model can be loaded without unloading one of ``begun``. Worker's thread."""
         entry = self.entries.get(name)
-        held = sum(self._loaded[other].nbytes for other in begun if other in self._loaded)
-        if entry is None or name in self._loaded or not held:
+        if entry is None or name in self._loaded:  # weighing takes milliseconds
             return True
-        return held + entry.nbytes <= self.memory_bytes
+        held = sum(self._loaded[other].nbytes for other in begun if other in self._loaded)
+        return not held or held + entry.nbytes <= self.memory_bytes
 
     def shrink(self) -> bool:
         """After an out-of-memory: fewer rows a call; False if there is nothing left to give."""

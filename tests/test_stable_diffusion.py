@@ -203,13 +203,13 @@ def test_image_k_of_a_batch_is_reproducible_alone(engine):
 def test_all_jobs_of_a_tick_share_one_unet_call(engine, catalogue, monkeypatch):
     family = catalogue.load("tiny")
     calls: list[int] = []
-    forward = family.unet.forward
+    noise_pred = family._noise_pred
 
-    def count(sample: torch.Tensor, *args: object, **named: object) -> object:
-        calls.append(len(sample))
-        return forward(sample, *args, **named)
+    def count(latents: torch.Tensor, *args: object, **named: object) -> object:
+        calls.append(len(latents))
+        return noise_pred(latents, *args, **named)
 
-    monkeypatch.setattr(family.unet, "forward", count)
+    monkeypatch.setattr(family, "_noise_pred", count)
     run(engine, *(wish(seed=k, count=1, num_inference_steps=3, scheduler="ddim") for k in range(5)),
         wish(count=1, num_inference_steps=3, guidance_scale=1.0, scheduler="ddim"))  # fmt: skip
     assert calls == [11, 11, 11], "two rows under guidance, one without, one call a step"

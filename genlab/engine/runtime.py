@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import torch
+from torch import nn
+
+from genlab.engine.graph import Call, Graph
 
 log = logging.getLogger(__name__)
+
+SMALL = 100e6  # bytes of weights; a larger network's time goes into its arithmetic, not its calls
 
 
 class Runtime:
@@ -16,16 +20,26 @@ class Runtime:
     Args:
         device: "auto" (CUDA, then Apple's MPS, then CPU) or a torch device string.
         max_rows: most rows in one network call; halved when the device runs out of memory.
+        graphs: on a CPU, let ONNX Runtime run what families ask for with ``graph``.
     """
 
-    def __init__(self, device: str = "auto", max_rows: int = 64) -> None:
+    def __init__(self, device: str = "auto", max_rows: int = 64, graphs: bool = True) -> None:
         self.device = pick_device(device)
+        self.graphs = graphs and self.device.type == "cpu"
         self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         self.max_rows = max_rows
 
-    def call(
-        self, network: Callable[..., torch.Tensor], *rows: torch.Tensor, **named: torch.Tensor
-    ) -> torch.Tensor:
+    def graph(self, call: Call, network: nn.Module) -> Call:
+        """The same function of rows, as fast as it gets here; hand it to ``call``.
+
+        Args:
+            call: takes rows (B, ...) and gives rows; no randomness, no gradient.
+            network: holds the weights that it uses.
+        """
+        nbytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        return Graph(call, network) if self.graphs and nbytes < SMALL else call
+
+    def call(self, network: Call, *rows: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
         """Run ``network`` without gradients over row tensors (B, ...), at most max_rows at a time.
 
         Every argument has one row an image; the result is on the runtime's device.

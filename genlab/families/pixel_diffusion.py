@@ -82,6 +82,7 @@ class PixelDiffusionFamily(Family):
         self.unet = pipeline.unet.eval().to(runtime.device)
         self.scheduler_config = pipeline.scheduler.config
         self.size = pipeline.image_size
+        self._noise_pred = runtime.graph(lambda *row: predict_noise(self.unet, *row), self.unet)
         self._folder = folder
         self._classifiers: dict[str, Any] = {}
 
@@ -150,7 +151,7 @@ class PixelDiffusionFamily(Family):
             for labels in many.values()
         ]
         noise_pred = self.runtime.call(
-            lambda *row: predict_noise(self.unet, *row),
+            self._noise_pred,
             *(torch.cat(column) for column in zip(*rows, strict=True)),
         ).cpu()
         pieces = iter(noise_pred.split([len(labels) for _, _, labels in rows]))

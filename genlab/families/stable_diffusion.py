@@ -66,6 +66,8 @@ class StableDiffusionFamily(Family):
         self.channels = self.unet.config.in_channels
         self.pixels = self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.text = TextConditioning(pipeline, runtime, self.pixels)
+        self._noise_pred = runtime.graph(self._predict_noise, self.unet)
+        self._pictures = runtime.graph(lambda z: self.vae.decode(z).sample, self.vae)
         if self.text.xl and self.vae.config.force_upcast:  # its VAE overflows in fp16
             self.vae.float()
 
@@ -176,7 +178,7 @@ class StableDiffusionFamily(Family):
 
     # --- network calls ----------------------------------------------------------------------
 
-    def _noise_pred(
+    def _predict_noise(
         self,
         latents: torch.Tensor,
         timesteps: torch.Tensor,
@@ -202,7 +204,7 @@ class StableDiffusionFamily(Family):
         at_once = max(1, PIXELS_AT_ONCE // self.pixels**2)
         pictures = np.concatenate(
             [
-                images.to_uint8(self.runtime.call(lambda z: self.vae.decode(z).sample, part))
+                images.to_uint8(self.runtime.call(self._pictures, part))
                 for part in rows.split(at_once)
             ]
         )

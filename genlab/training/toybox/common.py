@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import torch
 
+from genlab.families.base import load_hub_module
+from genlab.networks.classifier import Classifier
 from genlab.training.data import load_images
-from genlab.training.toybox.composer import Composer, Glyphs
+from genlab.training.toybox.composer import Composer, Glyphs, to_network
 from genlab.world import World
 
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "stable-diffusion-toybox"
@@ -18,17 +21,54 @@ JUDGE_CHECKPOINT = CHECKPOINT.with_name("toybox-judge")
 CLIP = "clip"
 """The folder of the other half of CLIP, beside the parts that the pipeline names."""
 MAX_SHARD = "9MB"
+GARMENT_CLASSIFIER = CHECKPOINT.with_name("fashion-classifier")
+"""It says how clear a garment is; the judge, which measures Toybox, has no say in its training."""
 
 
 def make_composer(
-    world: World, data: Path | None, train: bool, device: str | torch.device
+    world: World,
+    data: Path | None,
+    train: bool,
+    device: str | torch.device,
+    clear_garments: float = 1.0,
 ) -> Composer:
-    """A composer over the training or the held-out test pictures of both data sets."""
-    glyphs = {
-        "mnist": Glyphs(*load_images("mnist", train, data)),
-        "fashion": Glyphs(*load_images("fashion", train, data)),
-    }
+    """A composer over the training or the held-out test pictures of both data sets.
+
+    Args:
+        world: what can be drawn.
+        data: torchvision root with MNIST and Fashion-MNIST.
+        train: the training pictures; else the test pictures.
+        device: where pictures are drawn.
+        clear_garments: share of each garment's pictures to draw from; see `clearest`.
+    """
+    garments = Glyphs(*load_images("fashion", train, data))
+    if clear_garments < 1:
+        garments = clearest(garments, GARMENT_CLASSIFIER, clear_garments)
+    glyphs = {"mnist": Glyphs(*load_images("mnist", train, data)), "fashion": garments}
     return Composer(world, glyphs, device)
+
+
+@torch.inference_mode()
+def clearest(glyphs: Glyphs, classifier: Path, share: float) -> Glyphs:
+    """Of each class the pictures that a classifier takes for it most surely.
+
+    As web pictures are filtered by how well CLIP finds that their caption fits, with a classifier
+    in CLIP's place. Source: Schuhmann et al., "LAION-400M", 2021 (arXiv:2111.02114), section 2.
+
+    Args:
+        glyphs: pictures with their labels.
+        classifier: folder of one for their data set.
+        share: of each class, above 0 and at most 1, rounded up.
+    """
+    network = load_hub_module(Classifier, classifier)
+    logits = torch.cat([network(to_network(part)[:, None]) for part in glyphs.images.split(500)])
+    sure = logits.softmax(dim=1).gather(1, glyphs.labels[:, None]).flatten()  # p(label | picture)
+    kept = []
+    for label in glyphs.labels.unique():
+        members = (glyphs.labels == label).nonzero().flatten()
+        kept.append(members[sure[members].topk(math.ceil(share * len(members))).indices])
+    rows = torch.cat(kept).sort().values
+    return Glyphs(glyphs.images[rows], glyphs.labels[rows])
 
 
 def prepare_cpu() -> None:

@@ -23,7 +23,7 @@ SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
 PATIENCE = 0.4  # seconds that a live run may go on for after a newer value has come
 SAME_MOVE = 0.1  # seconds; a run that began this short before a move is that move's own
 READ = "The controls are as they were for this picture: Generate draws it again."
-LIVE = "Redraws at once when a setting moves, without previews."
+LIVE = "Redraws at once when a setting moves."
 
 
 def build(lab: Lab, controls: Controls) -> None:
@@ -52,14 +52,11 @@ def build(lab: Lab, controls: Controls) -> None:
 
     wire(lab, SLOT, press, [shown], inputs, requests, captions=_read)
 
-    def redrawn(*values: Any) -> list[Request]:
-        return requests(*values[:-1], 0)
-
     moved = _moves(live, [controls.steps, controls.guidance, controls.scheduler, controls.seed])
     # The last value always gets its turn, and a run that is slow to end makes way for it.
     gr.on(
         [moved.change],
-        drawing(lab, SLOT, redrawn, captions=_read),
+        drawing(lab, SLOT, requests, captions=_read),
         inputs,
         drawn_on(press, [shown]),
         preprocess=False,
