@@ -71,11 +71,12 @@ def _plot_sweep(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     by_scale.set_ylabel("all as asked")
     by_scale.set_title(usual)
     by_scale.set_ylim(0, 1.02)
-    by_scheduler.set_xticks(range(len(compared)), [row["scheduler"] for row in compared])
+    names = [row["scheduler"] for row in compared]
+    by_scheduler.set_xticks(range(len(compared)), names, rotation=20)
     by_scheduler.set_title(f"guidance_scale {scale:g}")
+    by_scale.legend(loc="lower left")  # the colours say the same on the right
     for axes in (by_scale, by_scheduler):
         axes.grid(alpha=0.3)
-        axes.legend()
     figure.tight_layout()
     figure.savefig(path)
 
