@@ -259,6 +259,7 @@ def test_points_come_one_by_one_and_say_how_sure_they_are(
         ]
 
     monkeypatch.setattr(curves, "judged", judged)
+    monkeypatch.setattr("genlab.ui.run.REDRAW", 0.005)  # this model draws all of them in 0.1 s
     requests = [
         BASE.model_copy(update={"num_inference_steps": steps, "count": 2}) for steps in (1, 10, 40)
     ]
