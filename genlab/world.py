@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -155,7 +155,11 @@ class World:
     # Making prompts --------------------------------------------------------------------------
 
     def sample_scene(
-        self, rng: random.Random, two_objects: float = 0.2, digits: float = 0.5
+        self,
+        rng: random.Random,
+        two_objects: float = 0.2,
+        digits: float = 0.5,
+        often: Sequence[str] = (),
     ) -> Scene:
         """A random scene that says everything; never a pair of `held_out`.
 
@@ -163,25 +167,25 @@ class World:
             rng: source of randomness; the same state gives the same scene.
             two_objects: share of scenes with two objects.
             digits: share of objects that are digits.
+            often: nouns that come up twice as often as the others, or more often if named again.
         """
+
+        def sample(size: str, place: str | None) -> SceneObject:
+            dataset = "mnist" if rng.random() < digits else "fashion"
+            names = [n for n in (*self.nouns, *often) if self.nouns[n].dataset == dataset]
+            return self._sample_object(rng, rng.choice(names), background, size, place)
+
         background = rng.choice(list(self.backgrounds))
         if rng.random() >= two_objects:
             size = rng.choices(["small", "medium", "large"], [0.1, 0.8, 0.1])[0]
-            return Scene((self._sample_object(rng, background, digits, size, None),), background)
+            return Scene((sample(size, None),), background)
         place = rng.choice(self.places)
-        return Scene(
-            (
-                self._sample_object(rng, background, digits, "medium", place),
-                self._sample_object(rng, background, digits, "medium", OPPOSITE[place]),
-            ),
-            background,
-        )
+        things = (sample("medium", place), sample("medium", OPPOSITE[place]))
+        return Scene(things, background)
 
     def _sample_object(
-        self, rng: random.Random, background: str, digits: float, size: str, place: str | None
+        self, rng: random.Random, noun: str, background: str, size: str, place: str | None
     ) -> SceneObject:
-        dataset = "mnist" if rng.random() < digits else "fashion"
-        noun = rng.choice([name for name, n in self.nouns.items() if n.dataset == dataset])
         colours = [c for c in self.colours if c != background and (c, noun) not in self.held_out]
         return SceneObject(noun, rng.choice(colours), size, place)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
+from genlab.training.toybox.common import GARMENT_CLASSIFIER, clearest
 from genlab.training.toybox.composer import GLYPH, Composer, Glyphs, to_network
 from genlab.world import Scene, SceneObject, World
 
@@ -28,6 +30,20 @@ def composer(world: World) -> Composer:
     digits[:, 4:24, 4:24] = 255
     garments = torch.full((20, GLYPH, GLYPH), 255, dtype=torch.uint8)
     return Composer(world, {"mnist": Glyphs(digits, labels), "fashion": Glyphs(garments, labels)})
+
+
+def test_the_clearest_garments_are_those_that_the_classifier_is_sure_of() -> None:
+    real = load_file(GARMENT_CLASSIFIER / "examples.safetensors")
+    images, labels = real["images"], real["labels"].long()
+    mixed = images // 2 + images.flip(0) // 2  # two garments in one picture
+    both = Glyphs(torch.cat([mixed, images]), torch.cat([labels, labels]))
+    kept = clearest(both, GARMENT_CLASSIFIER, 0.5)
+    assert torch.equal(kept.labels.bincount(), labels.bincount())
+    originals = {picture.numpy().tobytes() for picture in images}
+    share = sum(p.numpy().tobytes() in originals for p in kept.images) / len(kept.images)
+    assert share > 0.8
+    whole = clearest(both, GARMENT_CLASSIFIER, 1.0)
+    assert torch.equal(whole.images, both.images), "all of them, in their order"
 
 
 def pixel(images: Tensor, x: int, y: int) -> tuple[int, ...]:

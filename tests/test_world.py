@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,20 @@ def test_held_out_pairs_are_never_sampled(world: World) -> None:
     for _ in range(2000):
         for item in world.sample_scene(rng, two_objects=0.3).objects:
             assert (item.colour, item.noun) not in world.held_out
+
+
+def test_nouns_named_twice_come_up_three_times_as_often(world: World) -> None:
+    rng = random.Random(6)
+    often = ("shirt", "shirt")
+    drawn = Counter(
+        world.sample_scene(rng, two_objects=0.0, digits=0.4, often=often).objects[0].noun
+        for _ in range(6000)
+    )
+    assert sum(count for noun, count in drawn.items() if noun.isdigit()) / 6000 == pytest.approx(
+        0.4, abs=0.03
+    )
+    others = [drawn[noun] for noun in world.nouns if not noun.isdigit() and noun != "shirt"]
+    assert drawn["shirt"] / (sum(others) / len(others)) == pytest.approx(3, abs=0.4)
 
 
 def test_a_synonym_for_nothing_is_refused(tmp_path: Path) -> None:

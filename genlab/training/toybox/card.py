@@ -56,7 +56,8 @@ stage that stands here twice went on from the weights before it (`--start-from`)
    tower is, in `clip/`, for the CLIP score. Then the text tower is frozen.
 3. **UNet**: v-prediction, timesteps drawn in proportion to t, because at the noisy end the text
    decides; {dropout:.0%} of the captions empty, moving average of the weights. The text is attended
-   to, and its pooled summary also joins the time embedding.
+   to, and its pooled summary also joins the time embedding. Of each garment it sees the half that
+   `fashion-classifier` is surest of, and shirts, pullovers and coats more often than the others.
 
 ## Measured
 
