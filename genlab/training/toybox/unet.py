@@ -86,12 +86,16 @@ def encode_pictures(
 ) -> tuple[Tensor, list[Scene]]:
     """Latents (N, 4, 16, 16) of `PICTURES` composed pictures, read from `file` if they are there.
 
-    Encoding costs more than a UNet step on a CPU, so it is done once; captions stay fresh.
+    Encoding costs more than a UNet step on a CPU, so it is done once; captions stay fresh. Latents
+    that another recipe left there are not used: their pictures would not fit the scenes.
     """
+    recipe = repr((PICTURES, TWO_OBJECTS, DIGITS, OFTEN, CLEAR_GARMENTS))
     rng = random.Random(7)
     scenes = [world.sample_scene(rng, TWO_OBJECTS, DIGITS, OFTEN) for _ in range(PICTURES)]
     if file.exists():
-        return torch.load(file, weights_only=True, map_location=device), scenes
+        kept = torch.load(file, weights_only=True, map_location=device)
+        if kept["recipe"] == recipe:
+            return kept["latents"], scenes
     composer = make_composer(world, data, True, device, CLEAR_GARMENTS)
     chunks = []
     for start in range(0, PICTURES, 250):
@@ -99,7 +103,7 @@ def encode_pictures(
         chunks.append(vae.encode(images).latent_dist.mean * vae.config.scaling_factor)
     latents = torch.cat(chunks)
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(latents, file)
+    torch.save({"recipe": recipe, "latents": latents}, file)
     return latents, scenes
 
 
