@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from genlab.catalogue import Catalogue
-from genlab.engine import Engine, Failed, Result, Runtime
+from genlab.engine import Engine, Failed, Job, Progress, Result, Runtime
 from genlab.networks.classifier import Classifier
 from genlab.networks.gan import DCGAN
 from genlab.networks.vae import ConvVAE
@@ -44,7 +44,7 @@ from genlab.ui.metric_strip import measure, strip
 from genlab.ui.obedience import obedience
 from genlab.ui.panel import twin
 from genlab.ui.pictures import blank, grid
-from genlab.ui.run import Frame, play
+from genlab.ui.run import Frame, follow, play
 from genlab.world import World
 from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
 from tests.tiny_pipelines import save_tiny_stable_diffusion
@@ -155,6 +155,32 @@ def test_previews_and_steps_are_shown_on_the_way(lab: Lab) -> None:
     moving = [frame for frame in shown if "of 100" in frame.status]
     assert moving
     assert any(frame.pictures is not None and frame.results is None for frame in shown)
+
+
+def test_a_preview_between_two_frames_is_shown_once(lab: Lab) -> None:
+    job = Job(long_request(), "me")
+    preview = np.zeros((1, 8, 8), np.uint8)
+
+    async def shown() -> list[bool]:
+        previews: list[bool] = []
+        with lab.desk.run("me", "here") as run:
+            async for (event,) in follow(run, [job]):
+                assert isinstance(event, Progress | Result)
+                if isinstance(event, Result):
+                    break
+                previews.append(event.preview is not None)
+                job.post(Progress(5, 100, None, None) if len(previews) == 1 else Result(preview))
+        return previews
+
+    async def both() -> list[bool]:
+        reading = asyncio.create_task(shown())
+        await asyncio.sleep(0.02)
+        for step, picture in ((3, preview), (4, None)):
+            job.post(Progress(step, 100, picture, None))
+            await asyncio.sleep(0.02)  # read, but not shown yet
+        return await reading
+
+    assert asyncio.run(both()) == [True, False]
 
 
 def test_a_wrong_value_becomes_a_sentence_and_leaves_the_pictures(lab: Lab) -> None:

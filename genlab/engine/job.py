@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,12 @@ class Progress:
     total: int
     preview: np.ndarray | None
     eta: float | None  # seconds
+
+    def after(self, unseen: Event) -> Progress:
+        """This, with the preview of an event that nobody has seen, unless it brings its own."""
+        if self.preview is None and isinstance(unseen, Progress):
+            return replace(self, preview=unseen.preview)
+        return self
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ class Job:
             if self._ended:
                 return
             if self._mail and not isinstance(self._mail[-1], FINAL):
-                event = _keeping_preview(self._mail.pop(), event)
+                unread = self._mail.pop()
+                event = event.after(unread) if isinstance(event, Progress) else event
             self._mail.append(event)
             self._ended = isinstance(event, FINAL)
             self._arrived.notify_all()
@@ -150,10 +157,3 @@ class Job:
             if isinstance(event, Failed):
                 raise UserError(event.message)
         raise UserError("The job was stopped.")
-
-
-def _keeping_preview(old: Event, new: Event) -> Event:
-    """Carry an unread preview over to the progress event that replaces it."""
-    if isinstance(old, Progress) and isinstance(new, Progress) and new.preview is None:
-        return Progress(new.step, new.total, old.preview, new.eta)
-    return new

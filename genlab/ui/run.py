@@ -154,14 +154,17 @@ async def follow(
     cancelled.
     """
     newest: list[Event] = [Queued(0) for _ in jobs]
+    shown: tuple[Event, ...] = ()
 
     async def read(k: int, job: Job) -> None:
         async for event in job:
-            newest[k] = event
+            seen = bool(shown) and newest[k] is shown[k]
+            newest[k] = (
+                event.after(newest[k]) if isinstance(event, Progress) and not seen else event
+            )
 
     reading = asyncio.gather(*(read(k, job) for k, job in enumerate(jobs)))
     try:
-        shown: tuple[Event, ...] = ()
         told = time.monotonic()
         ended = False
         while not ended:
