@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,25 +57,31 @@ def _plot_scales(path: Path, scales: Mapping[str, Any]) -> None:
 def _plot_sweep(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.4), dpi=110)
+    figure = Figure(figsize=(10, 3.8), dpi=110)
     by_scale, by_scheduler = figure.subplots(1, 2, sharey=True)
-    usual, scale = rows[0]["scheduler"], rows[-1]["guidance_scale"]  # the others' is the best one
-    scales = [row for row in rows if row["scheduler"] == usual]
+    times = Counter(row["scheduler"] for row in rows)  # at how many scales each was tried
+    scale = next(row["guidance_scale"] for row in rows if times[row["scheduler"]] == 1)
     compared = [row for row in rows if row["guidance_scale"] == scale]
-    for kind, offset in (("one", -0.2), ("two", 0.2)):
+    for kind, colour, offset in (("one", "C0", -0.2), ("two", "C1", 0.2)):
         label = "one object" if kind == "one" else "two objects"
-        by_scale.plot([r["guidance_scale"] for r in scales], [r[kind] for r in scales], ".-",
-                      label=label)  # fmt: skip
+        for scheduler, line in zip(
+            (name for name, count in times.items() if count > 1), (".-", ".--"), strict=False
+        ):
+            mine = sorted(
+                (row["guidance_scale"], row[kind]) for row in rows if row["scheduler"] == scheduler
+            )
+            by_scale.plot(
+                *zip(*mine, strict=True), line, color=colour, label=f"{label}, {scheduler}"
+            )
         at = [place + offset for place in range(len(compared))]
-        by_scheduler.bar(at, [row[kind] for row in compared], 0.4, label=label)
+        by_scheduler.bar(at, [row[kind] for row in compared], 0.4, color=colour)
     by_scale.set_xlabel("guidance_scale")
     by_scale.set_ylabel("all as asked")
-    by_scale.set_title(usual)
     by_scale.set_ylim(0, 1.02)
+    by_scale.legend(loc="lower left")  # the colours say the same on the right
     names = [row["scheduler"] for row in compared]
     by_scheduler.set_xticks(range(len(compared)), names, rotation=20)
-    by_scheduler.set_title(f"guidance_scale {scale:g}")
-    by_scale.legend(loc="lower left")  # the colours say the same on the right
+    by_scheduler.set_title(f"at guidance_scale {scale:g}")
     for axes in (by_scale, by_scheduler):
         axes.grid(alpha=0.3)
     figure.tight_layout()

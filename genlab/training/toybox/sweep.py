@@ -20,7 +20,10 @@ SEED = 1
 def try_settings(
     engine: Engine, entry: Entry, world: World, judge: str, count: int
 ) -> list[dict[str, Any]]:
-    """Adherence against scale with the default scheduler, then of the others at the best scale.
+    """Adherence against scale and scheduler, one after the other from the defaults on.
+
+    First every scale with the default scheduler, then every scheduler at the best of them, then,
+    if another scheduler is the best, every scale with that one.
 
     Args:
         engine: draws and judges.
@@ -54,7 +57,11 @@ def try_settings(
 
     rows = [tried(asked.scheduler, scale) for scale in SCALES]
     scale = best_of(rows)["guidance_scale"]
-    return rows + [tried(name, scale) for name in SCHEDULERS if name != asked.scheduler]
+    rows += [tried(name, scale) for name in SCHEDULERS if name != asked.scheduler]
+    best = best_of(rows)["scheduler"]
+    if best != asked.scheduler:
+        rows += [tried(best, other) for other in SCALES if other != scale]
+    return rows
 
 
 def best_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
