@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,33 +56,22 @@ def _plot_scales(path: Path, scales: Mapping[str, Any]) -> None:
 def _plot_sweep(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.8), dpi=110)
-    by_scale, by_scheduler = figure.subplots(1, 2, sharey=True)
-    times = Counter(row["scheduler"] for row in rows)  # at how many scales each was tried
-    scale = next(row["guidance_scale"] for row in rows if times[row["scheduler"]] == 1)
-    compared = [row for row in rows if row["guidance_scale"] == scale]
-    for kind, colour, offset in (("one", "C0", -0.2), ("two", "C1", 0.2)):
-        label = "one object" if kind == "one" else "two objects"
-        for scheduler, line in zip(
-            (name for name, count in times.items() if count > 1), (".-", ".--"), strict=False
-        ):
-            mine = sorted(
-                (row["guidance_scale"], row[kind]) for row in rows if row["scheduler"] == scheduler
-            )
-            by_scale.plot(
-                *zip(*mine, strict=True), line, color=colour, label=f"{label}, {scheduler}"
-            )
-        at = [place + offset for place in range(len(compared))]
-        by_scheduler.bar(at, [row[kind] for row in compared], 0.4, color=colour)
-    by_scale.set_xlabel("guidance_scale")
-    by_scale.set_ylabel("all as asked")
-    by_scale.set_ylim(0, 1.02)
-    by_scale.legend(loc="lower left")  # the colours say the same on the right
-    names = [row["scheduler"] for row in compared]
-    by_scheduler.set_xticks(range(len(compared)), names, rotation=20)
-    by_scheduler.set_title(f"at guidance_scale {scale:g}")
-    for axes in (by_scale, by_scheduler):
+    figure = Figure(figsize=(10, 4), dpi=110)
+    few, more = rows[0]["prompts"], rows[-1]["prompts"]
+    schedulers = list(dict.fromkeys(row["scheduler"] for row in rows))
+    panels = (("one", "one object"), ("two", "two objects"))
+    for axes, (kind, title) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
+        for k, name in enumerate(schedulers):
+            for prompts, style in ((few, ".-"), (more, "*")):
+                shown = [r for r in rows if (r["scheduler"], r["prompts"]) == (name, prompts)]
+                axes.plot([r["guidance_scale"] for r in shown], [r[kind] for r in shown], style,
+                          color=f"C{k}", ms=14 if style == "*" else 6,
+                          label=None if style == "*" else name)  # fmt: skip
+        axes.set_title(title)
+        axes.set_xlabel(f"guidance_scale; a dot is {few} prompts, a star {more}")
         axes.grid(alpha=0.3)
+        axes.legend(ncols=2, loc="lower left")
+    figure.axes[0].set_ylabel("all as asked")
     figure.tight_layout()
     figure.savefig(path)
 

@@ -84,9 +84,9 @@ Two rows of one object, in the order of `world.json`'s nouns, and two of two, as
 
 ## What it does badly
 
-Of two objects it is the class of one that fails, more than a colour or a place. Sandals are blots;
-shirts, coats and pullovers are hard to tell apart; fine texture is lost. At a guidance_scale of 10
-and more the background gets stains.
+Of two objects it is the class of one that fails, more than a colour or a place. Shirts often come
+out as pullovers or coats; sandals are blots; fine texture is lost. From a guidance_scale of 7.5 on
+the background gets stains.
 """
 
 JUDGE_TEXT = """\

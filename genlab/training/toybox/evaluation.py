@@ -29,7 +29,7 @@ from genlab.world import World
 PROMPTS = 2_000
 SHARE = 5  # one prompt of two objects and one of a held-out pair for so many of one object
 IN_ROW = 10  # pictures of a contact sheet
-SWEEP_PROMPTS = 100  # at most, for each scheduler and scale that is tried
+SWEEP_PROMPTS = 50  # at most, of each kind, for each scheduler and scale that is tried
 SAME_PROMPT = 16  # pictures of one prompt, whose differences are its diversity
 
 

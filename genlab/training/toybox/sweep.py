@@ -12,7 +12,10 @@ from genlab.training.toybox.adherence import checkable_scenes, shares
 from genlab.training.toybox.scenes import draw_scenes, read_pictures
 from genlab.world import World
 
-SCALES = (2.0, 3.0, 4.0, 5.5, 7.5, 10.0)
+SCALES = (3.0, 4.0, 5.5)
+FINALISTS = 4
+MORE = 4
+"""Times as many prompts for the finalists as for all."""
 SEED = 1
 """Of the prompts tried: others than those measured afterwards, so that luck does not choose."""
 
@@ -20,51 +23,50 @@ SEED = 1
 def try_settings(
     engine: Engine, entry: Entry, world: World, judge: str, count: int
 ) -> list[dict[str, Any]]:
-    """Adherence against scale and scheduler, one after the other from the defaults on.
+    """Adherence by scheduler and scale: all pairs with few prompts, the best ones with more.
 
-    First every scale with the default scheduler, then every scheduler at the best of them, then,
-    if another scheduler is the best, every scale with that one.
+    One round of successive halving. Source: Jamieson & Talwalkar, "Non-stochastic Best Arm
+    Identification and Hyperparameter Optimization", 2016 (arXiv:1502.07943).
 
     Args:
         engine: draws and judges.
         entry: the checkpoint, at its default number of steps.
         world: what can be asked for.
         judge: name of the checkpoint that reads the pictures.
-        count: prompts of one object, and as many of two, for each setting.
+        count: prompts of one object, and as many of two, for each pair of the first round.
 
     Returns:
-        A row for each setting: ``num_inference_steps``, ``scheduler``, ``guidance_scale``, and
-        ``one`` and ``two``, the shares of pictures with everything right.
+        A row for each pair and round: ``num_inference_steps``, ``scheduler``, ``guidance_scale``,
+        ``prompts`` of each kind, and ``one`` and ``two``, the shares of pictures with everything
+        right.
     """
     asked = ask(StableDiffusionRequest, **entry.defaults | {"checkpoint": entry.name})
-    kinds = {
-        "one": checkable_scenes(world, count, SEED),
-        "two": checkable_scenes(world, count, SEED, objects=2),
-    }
 
-    def tried(scheduler: str, scale: float) -> dict[str, Any]:
+    def tried(scheduler: str, scale: float, prompts: int) -> dict[str, Any]:
         settings = {
             "num_inference_steps": asked.num_inference_steps,
             "scheduler": scheduler,
             "guidance_scale": scale,
         }
-        row: dict[str, Any] = dict(settings)
-        for kind, scenes in kinds.items():
+        row: dict[str, Any] = settings | {"prompts": prompts}
+        for kind, objects in (("one", 1), ("two", 2)):
+            scenes = checkable_scenes(world, prompts, SEED, objects)
             pictures = draw_scenes(engine, entry, scenes, **settings)
             read, _ = read_pictures(engine, judge, pictures, scenes)
             row[kind] = shares(scenes, read)["all"]
         return row
 
-    rows = [tried(asked.scheduler, scale) for scale in SCALES]
-    scale = best_of(rows)["guidance_scale"]
-    rows += [tried(name, scale) for name in SCHEDULERS if name != asked.scheduler]
-    best = best_of(rows)["scheduler"]
-    if best != asked.scheduler:
-        rows += [tried(best, other) for other in SCALES if other != scale]
-    return rows
+    rows = [tried(name, scale, count) for name in SCHEDULERS for scale in SCALES]
+    finalists = sorted(rows, key=_obeyed, reverse=True)[:FINALISTS]
+    return rows + [tried(r["scheduler"], r["guidance_scale"], MORE * count) for r in finalists]
 
 
 def best_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The settings of the row in which most of both kinds of prompts were obeyed."""
-    best = max(rows, key=lambda row: row["one"] + row["two"])
-    return {key: value for key, value in best.items() if key not in ("one", "two")}
+    """The settings of the row in which most of both kinds of prompts were obeyed, last round."""
+    most = max(row["prompts"] for row in rows)
+    best = max((row for row in rows if row["prompts"] == most), key=_obeyed)
+    return {key: best[key] for key in ("num_inference_steps", "scheduler", "guidance_scale")}
+
+
+def _obeyed(row: dict[str, Any]) -> float:
+    return row["one"] + row["two"]
