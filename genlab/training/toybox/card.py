@@ -67,6 +67,8 @@ named there: the best of a sweep over prompts of their own.
 
 ![Pictures as asked against guidance_scale and scheduler](sweep.png)
 
+DDIM and Euler draw alike, and so do DDPM and Euler ancestral: their lines lie on each other.
+
 `adherence_`: the share of pictures of one object in which `toybox-judge` sees what was
 asked for; `two_`: two objects, all attributes and places right; `held_out_`: pairs of colour and
 noun never seen in training, of six easy nouns. The same names with `real_` before them are the
