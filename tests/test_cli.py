@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from genlab.cli import app
+from genlab.requests import SCHEDULERS
 from genlab.settings import PROJECT
 from genlab.training.card import read_card, write_card
 from genlab.training.recipes import RECIPES
@@ -202,7 +203,16 @@ def test_toybox_is_measured_by_its_judge_and_leaves_contact_sheets(
     assert figures["real_adherence_all"] >= 0.6
     assert figures["adherence_background"] >= 0.9
     assert 0 < figures["clip_score"] < 1
-    assert figures["fid_floor"] < figures["fid"]
+    assert min(figures["fid_floor"], figures["fid"], figures["fid_reconstruction"]) > 0
+    tried = json.loads((tmp_path / TOYBOX / "sweep.json").read_text())
+    last = [row for row in tried if row["prompts"] == max(row["prompts"] for row in tried)]
+    best = max(last, key=lambda row: row["one"] + row["two"])
+    assert (figures["scheduler"], figures["guidance_scale"]) == (
+        best["scheduler"],
+        best["guidance_scale"],
+    )
+    assert len(last) == 4
+    assert {row["scheduler"] for row in tried} == set(SCHEDULERS)
     assert read_card(tmp_path / TOYBOX)[0]["genlab"]["metrics"]["samples"] == 10
     with Image.open(tmp_path / TOYBOX / "samples.png") as sheet:
         assert sheet.width == 10 * 128 + 9 * 2
