@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from genlab.engine.graph import Call, Graph
+from genlab.families.base import parameter_bytes
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,7 @@ class Runtime:
             call: takes rows (B, ...) and gives rows; no randomness, no gradient.
             network: holds the weights that it uses.
         """
-        nbytes = sum(p.numel() * p.element_size() for p in network.parameters())
-        return Graph(call, network) if self.graphs and nbytes < SMALL else call
+        return Graph(call, network) if self.graphs and parameter_bytes(network) < SMALL else call
 
     def call(self, network: Call, *rows: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
         """Run ``network`` without gradients over row tensors (B, ...), at most max_rows at a time.
