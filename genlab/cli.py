@@ -71,13 +71,19 @@ def train_command(
     runs: Annotated[Path, typer.Option(help="Where unfinished runs are kept.")] = Path("runs"),
     start_from: Annotated[
         Path | None,
-        typer.Option(help="A trained Toybox: keep its VAE and text encoder, train its UNet on."),
+        typer.Option(help="A trained Toybox: keep its other parts, train its UNet or --stage on."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Of Toybox only this: autoencoder, decoder, clip, unet or judge."),
     ] = None,
 ) -> None:
     """Train a checkpoint, or go on with it, then measure it and write its card."""
     settings = Settings()
     if name not in trainable():
         raise UserError(f"There is no recipe called {name!r}; there are: {', '.join(trainable())}.")
+    if stage is not None and name != TOYBOX:
+        raise UserError(f"Only {TOYBOX} is trained in stages.")
     if start_from is not None:
         if name != TOYBOX:
             raise UserError(f"Only {TOYBOX} can be trained on from finished weights.")
@@ -85,7 +91,8 @@ def train_command(
             if not (start_from / part).is_file():
                 raise UserError(f"{start_from} is no trained {TOYBOX}: it has no {part}.")
     where = str(Runtime(device or settings.device).device)
-    folder = train(name, settings.checkpoints, runs, data or settings.data, where, start_from)
+    root = data or settings.data
+    folder = train(name, settings.checkpoints, runs, root, where, start_from, stage)
     if name not in RECIPES:  # Toybox's stages measure themselves and write their own cards
         return
     with _engine(device) as (catalogue, engine):

@@ -12,10 +12,12 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from genlab.cli import app
+from genlab.requests import UserError
 from genlab.training import toybox
 from genlab.training.card import read_card
 from genlab.training.run import warmup_hold_fall
-from genlab.training.toybox.autoencoder import reconstruction_loss
+from genlab.training.toybox.autoencoder import build_autoencoder, reconstruction_loss
+from genlab.training.toybox.decoder import CHANNELS, PatchDiscriminator, in_proportion, widened
 from genlab.training.toybox.evaluation import clip_score
 from genlab.training.toybox.unet import spread_timesteps
 
@@ -62,6 +64,7 @@ def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
     monkeypatch.setattr("genlab.training.toybox.common.load_images", glyphs)
     for part, constants in (
         (toybox.autoencoder, {"STEPS": 1, "BATCH": 2}),
+        (toybox.decoder, {"STEPS": 1, "BATCH": 2}),
         (toybox.clip, {"STEPS": 1, "BATCH": 4, "READING_STEPS": 2, "READING_BATCH": 4}),
         (toybox.unet, {"STEPS": 1, "BATCH": 2, "PICTURES": 8}),
     ):
@@ -71,13 +74,83 @@ def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
     toybox.train(None, "cpu", out, "unet", tmp_path / "runs")
     parts = read_card(out)[0]["genlab"]["parts"]
     stages = [(part["stage"], part["steps"]) for part in parts]
-    assert stages == [("autoencoder", 1), ("reading", 2), ("clip", 1), ("unet", 1)]
+    once = [("autoencoder", 1), ("decoder", 1), ("reading", 2), ("clip", 1), ("unet", 1)]
+    assert stages == once
     pipeline = StableDiffusionPipeline.from_pretrained(out, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
     picture = pipeline("a red 7", num_inference_steps=2, output_type="np").images[0]
     assert picture.shape == (64, 64, 3)
     assert -1 <= clip_score(out, ["a red 7"], (picture * 255).astype("uint8")[None]) <= 1
     assert [p.name for p in (out / "clip").iterdir() if p.suffix == ".md"] == []
+
+
+def test_a_wider_autoencoder_computes_the_same() -> None:
+    torch.manual_seed(0)
+    network = build_autoencoder().eval()
+    wide = widened(network, CHANNELS)
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        latents = network.encode(images).latent_dist.mean
+        torch.testing.assert_close(wide.encode(images).latent_dist.mean, latents)
+        torch.testing.assert_close(wide.decode(latents).sample, network.decode(latents).sample)
+    assert wide.config.block_out_channels == CHANNELS
+    assert widened(wide, CHANNELS).num_parameters() == wide.num_parameters()
+    first, copy = wide.decoder.conv_out.weight.data.chunk(2, dim=1)
+    assert not torch.allclose(first, copy), "so that the copies learn apart"
+
+
+def test_a_loss_in_proportion_pulls_as_hard_as_the_reference() -> None:
+    weight = torch.tensor([1.0, 2.0], requires_grad=True)
+    reference, loss = weight.sum(), 1000 * weight.square().sum()
+    scaled = in_proportion(loss, reference, weight)
+    (gradient,) = torch.autograd.grad(scaled, weight)
+    assert gradient.norm().item() == pytest.approx(2**0.5, rel=1e-3)
+    assert gradient[1] == pytest.approx(2 * gradient[0].item())
+
+
+def test_the_discriminator_says_something_of_each_patch() -> None:
+    discriminator = PatchDiscriminator().eval()
+    images = torch.zeros(1, 3, 64, 64)
+    before = discriminator(images)
+    images[..., 60:, 60:] = 1.0  # seen by patches of the corner alone
+    changed = (discriminator(images) - before).abs()[0, 0] > 0
+    assert before.shape == (1, 1, 15, 15)
+    assert changed[-1, -1]
+    assert changed.nonzero().min() >= 10
+
+
+def test_the_decoder_goes_on_and_everything_else_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("genlab.training.toybox.common.load_images", glyphs)
+    for name, number in {"STEPS": 3, "BATCH": 2, "ADVERSARIAL_FROM": 1}.items():
+        monkeypatch.setattr(toybox.decoder, name, number)
+    out = tmp_path / "out"
+    shutil.copytree(SHIPPED, out)
+    toybox.train(None, "cpu", out, "decoder", tmp_path / "runs", start_from=SHIPPED)
+    old, new = (
+        StableDiffusionPipeline.from_pretrained(p, safety_checker=None) for p in (SHIPPED, out)
+    )
+    for kept in ("unet", "text_encoder"):
+        a, b = getattr(old, kept).state_dict(), getattr(new, kept).state_dict()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        a, b = (pipeline.vae.encode(images).latent_dist.mean for pipeline in (old, new))
+        torch.testing.assert_close(a, b)
+        decoded = [pipeline.vae.decode(a).sample for pipeline in (old, new)]
+    assert 1e-6 < (decoded[0] - decoded[1]).abs().max() < 0.1
+    parts = read_card(out)[0]["genlab"]["parts"]
+    assert (parts[-1]["stage"], parts[-1]["steps"]) == ("decoder", 3)
+
+
+def test_a_stage_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no stage 'vae'; there are autoencoder, decoder, clip"):
+        toybox.train(None, out=tmp_path, stage="vae")
+    with pytest.raises(UserError, match="no stage 'clip' that goes on .*; there are decoder, unet"):
+        toybox.train(None, out=tmp_path, stage="clip", start_from=SHIPPED)
+    answer = CliRunner().invoke(app, ["train", "vae-mnist-2d", "--stage", "decoder"])
+    assert (answer.exit_code, "Only stable" in answer.stderr) == (2, True)
 
 
 def test_only_a_trained_toybox_can_be_gone_on_from(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Recipe:
 
 
 TOYBOX = "stable-diffusion-toybox"
-"""Trained in four stages by `genlab.training.toybox`, not by one loop as the others."""
+"""Trained in stages by `genlab.training.toybox`, not by one loop as the others."""
 
 TIMELINE = (0, 25, 100, 300, 700, 1500, 3000, 5000)
 
@@ -215,6 +215,7 @@ def train(
     root: Path | None = None,
     device: str = "cpu",
     start_from: Path | None = None,
+    stage: str | None = None,
 ) -> Path:
     """Train one checkpoint, or go on where it was interrupted, and write it with its card.
 
@@ -223,16 +224,17 @@ def train(
         checkpoints: the new folder is `checkpoints/<name>`.
         runs: resumable state is kept in `runs/<name>`.
         root: torchvision root of the data, see `load_images`.
-        start_from: for Toybox, a trained one whose UNet goes on training.
+        start_from: for Toybox, a trained one whose UNet or `stage` goes on training.
+        stage: of Toybox, only this one; None: all.
 
     Raises:
         KeyError: if there is no such recipe.
-        UserError: if the data is missing and cannot be downloaded.
+        UserError: if the data is missing and cannot be downloaded, or there is no such stage.
     """
     if name == TOYBOX:
         from genlab.training import toybox
 
-        toybox.train(root, device, checkpoints / name, runs=runs / name, start_from=start_from)
+        toybox.train(root, device, checkpoints / name, stage, runs / name, start_from=start_from)
         return checkpoints / name
     recipe = RECIPES[name]
     torch.set_flush_denormal(True)  # denormal weights make CPU training several times slower

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal, get_args
 
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from genlab.networks.toybox_clip import ToyboxClip
+from genlab.requests import UserError
 from genlab.training.recipes import hardware
-from genlab.training.toybox import autoencoder, clip, judge, unet
+from genlab.training.toybox import autoencoder, clip, decoder, judge, unet
 from genlab.training.toybox.card import Part, earlier_parts, write_toybox_card
 from genlab.training.toybox.common import CHECKPOINT, CLIP, MAX_SHARD, publish, time_spent
 from genlab.training.toybox.tokenizer import kept_tokenizer
 from genlab.world import World
 
-Stage = Literal["autoencoder", "clip", "unet", "judge"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+STAGES = ("autoencoder", "decoder", "clip", "unet", "judge")
+FROM_WEIGHTS = ("decoder", "unet")
+"""Stages that can go on from a finished Toybox; each leaves all other parts as they are."""
 BATCHES = {
     "autoencoder": autoencoder.BATCH,
+    "decoder": decoder.BATCH,
     "reading": clip.READING_BATCH,
     "clip": clip.BATCH,
     "unet": unet.BATCH,
@@ -33,12 +35,12 @@ def train(
     data: Path | None,
     device: str = "cpu",
     out: Path = CHECKPOINT,
-    stage: Stage | None = None,
+    stage: str | None = None,
     runs: Path = RUNS,
     unet_steps: int | None = None,
     start_from: Path | None = None,
 ) -> None:
-    """Run the stages in order: autoencoder, CLIP, UNet, judge; finished ones cost nothing.
+    """Run the stages in order, from autoencoder to judge; finished ones cost nothing.
 
     Args:
         data: torchvision root with MNIST and Fashion-MNIST.
@@ -47,14 +49,16 @@ def train(
         stage: only this one (the stages before it are resumed first); None: all.
         runs: where the unfinished state of each stage is kept.
         unet_steps: length of the UNet's training; None for the recipe's.
-        start_from: a trained Toybox whose autoencoder and text encoder are kept, and whose UNet
-            goes on training; None: begin at random weights.
+        start_from: a trained Toybox whose UNet goes on training, or with that stage its decoder,
+            while its other parts are kept; None: begin at random weights.
 
     Raises:
-        ValueError: there is no such stage.
+        UserError: there is no such stage, or none that goes on from a trained Toybox.
     """
-    if stage is not None and stage not in STAGES:
-        raise ValueError(f"There is no stage '{stage}'; there are {', '.join(STAGES)}.")
+    known = STAGES if start_from is None else FROM_WEIGHTS
+    if stage is not None and stage not in known:
+        goes_on = " that goes on from a trained Toybox" if start_from is not None else ""
+        raise UserError(f"There is no stage '{stage}'{goes_on}; there are {', '.join(known)}.")
     out = Path(out)
     world_file = out / "world.json"
     if not world_file.exists():
@@ -72,6 +76,9 @@ def train(
     else:
         vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
         if stage == "autoencoder":
+            return
+        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)
+        if stage == "decoder":
             return
         tokenizer = kept_tokenizer(world, runs / "tokenizer")
         text_encoder, towers = clip.train_clip(world, data, device, runs / "clip", tokenizer)
@@ -103,6 +110,10 @@ def train(
         ]
         write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT)
 
+    if start is not None and stage == "decoder":
+        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)
+        write(start)
+        return
     unet.train_unet(
         world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps, start
     )
