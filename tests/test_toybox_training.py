@@ -109,14 +109,16 @@ def test_a_loss_in_proportion_pulls_as_hard_as_the_reference() -> None:
 
 
 def test_the_discriminator_says_something_of_each_patch() -> None:
-    discriminator = PatchDiscriminator().eval()
-    images = torch.zeros(1, 3, 64, 64)
-    before = discriminator(images)
-    images[..., 60:, 60:] = 1.0  # seen by patches of the corner alone
-    changed = (discriminator(images) - before).abs()[0, 0] > 0
-    assert before.shape == (1, 1, 15, 15)
-    assert changed[-1, -1]
-    assert changed.nonzero().min() >= 10
+    torch.manual_seed(0)
+    discriminator = PatchDiscriminator()
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = discriminator(images)
+        images[..., 48:, 48:] = 1.0
+        change = (discriminator(images) - before).abs()[0, 0]
+    assert change.shape == (15, 15)
+    corner, rest = change[12:, 12:].mean(), change[:8, :8].mean()
+    assert corner > 5 * rest, "far away it is felt through the normalisation alone"
 
 
 def test_the_decoder_goes_on_and_everything_else_stays(

@@ -18,14 +18,14 @@ from genlab.training.toybox.composer import to_network
 from genlab.world import World
 
 BATCH = 16
-STEPS = 10_000
+STEPS = 8_000
 LEARNING_RATE = 5e-4
 BETAS = (0.5, 0.99)
 EMA_DECAY = 0.999
 CHANNELS = (16, 32, 48)
 """Of the levels at 64x64, 32x32 and 16x16 pixels; the first two are twice the autoencoder's."""
 ADVERSARIAL_WEIGHT = 0.5
-ADVERSARIAL_FROM = 300
+ADVERSARIAL_FROM = 500
 """Steps in which the discriminator learns before the decoder hears of it."""
 
 
@@ -102,7 +102,8 @@ def train_decoder(
 class PatchDiscriminator(nn.Module):
     """Says of each patch of 22x22 pixels how real it looks.
 
-    Source: Isola et al., "Image-to-image translation", 2017 (arXiv:1611.07004), section 3.2.2.
+    Source: Isola et al., "Image-to-image translation", 2017 (arXiv:1611.07004), section 3.2.2, with
+    group normalisation in place of batch normalisation, which learns slower (docs/decisions/0014).
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -111,10 +112,10 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(3, width, 4, 2, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * width),
+            nn.GroupNorm(8, 2 * width),
             nn.LeakyReLU(0.2),
             nn.Conv2d(2 * width, 4 * width, 4, 1, 1, bias=False),
-            nn.BatchNorm2d(4 * width),
+            nn.GroupNorm(8, 4 * width),
             nn.LeakyReLU(0.2),
             nn.Conv2d(4 * width, 1, 1),
         )
