@@ -66,7 +66,7 @@ def train_decoder(
     last = network.decoder.conv_out.weight
     for step in run.steps():
         # 1. data to device: fresh pictures every step, the same ones in a resumed run
-        rng = random.Random(-1 - step)
+        rng = random.Random(step)
         scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
         images = to_network(composer.compose(scenes, rng))  # (B, 3, 64, 64)
         latents = start.encode(images).latent_dist.sample()
