@@ -123,6 +123,14 @@ def test_in_live_mode_a_moved_slider_redraws_and_the_last_value_wins(bench: Visi
     expect(picture).to_have_attribute("src", of_six, timeout=PATIENCE)
     bench.page.wait_for_timeout(1000)
     assert picture.get_attribute("src") == of_six, "no older value comes after it"
+    bench.wait_until_done("sd")
+    live = bench.pictures("sd-gallery", 1)[0].hash
+    bench.find("sd-live").get_by_role("checkbox").uncheck()
+    bench.enter("sd-preview-every", 0)
+    bench.generate("sd")
+    bench.page.wait_for_timeout(1000)
+    bench.wait_until_done("sd")
+    assert bench.pictures("sd-gallery", 1)[0].hash == live, "the picture is that of scale 6"
 
 
 def test_a_saved_picture_dropped_on_the_tab_sets_every_control(
