@@ -9,8 +9,8 @@ import tempfile
 
 from pydantic_settings import SettingsConfigDict
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
+from genlab.models.registry import Catalogue
 from genlab.settings import Settings
 
 
@@ -42,7 +42,7 @@ def main() -> None:
         # Gradio reads both when it is imported: nothing is reported home, and the pictures that
         # visitors made are gone when the app is.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": pictures}
-        from genlab.ui import Lab, build_page, launch_options
+        from genlab.ui.page import Lab, build_page, launch_options
 
         page = build_page(Lab(settings, catalogue, engine))
         page.queue(default_concurrency_limit=None).launch(

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from benchmarks.serving import Figures, Serve, Served, duels, genlab, one_by_one, table
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
-from genlab.networks.pixel_diffusion import PixelDiffusionPipeline
+from genlab.families.pixel_diffusion.network import PixelDiffusionPipeline
+from genlab.models.registry import Catalogue
 from genlab.requests import PixelDiffusionRequest, UserError
 from genlab.settings import Settings
 

@@ -18,9 +18,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from benchmarks.serving import Served, difference, genlab, median, one_by_one
-from genlab.catalogue import Catalogue
+from genlab.diffusion.schedulers import make_scheduler
 from genlab.engine import Engine, Runtime
-from genlab.families.schedulers import make_scheduler
+from genlab.models.registry import Catalogue
 from genlab.requests import StableDiffusionRequest
 from genlab.settings import Settings
 

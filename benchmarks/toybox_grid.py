@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from benchmarks.serve_toybox import open_stock, stock
 from benchmarks.serving import Figures, Serve, duels, genlab, table
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
+from genlab.models.registry import Catalogue
 from genlab.requests import StableDiffusionRequest, UserError
 from genlab.settings import Settings
 

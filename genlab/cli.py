@@ -17,14 +17,14 @@ from tqdm import tqdm
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from genlab.catalogue import Catalogue, Entry
 from genlab.engine import Engine, Runtime
+from genlab.evaluation.curves import write_curves
+from genlab.evaluation.sampling import draw, evaluate, sample_kind, sample_requests
+from genlab.formats.model_card import update_metrics
+from genlab.models.registry import Catalogue, Entry
 from genlab.requests import SampleRequest, UserError, ask
 from genlab.settings import Settings
-from genlab.training.card import update_metrics
-from genlab.training.curves import write_curves
-from genlab.training.evaluation import draw, evaluate, sample_kind, sample_requests
-from genlab.training.recipes import RECIPES, TOYBOX, train, trainable
+from genlab.training.config import RECIPES, TOYBOX, train, trainable
 
 
 class OneSentence(TyperGroup):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from genlab.engine import Job
-from genlab.families.base import Family, Outcome
+from genlab.engine.runner import Family, Outcome
 from genlab.requests import StableDiffusionRequest, UserError
 
 

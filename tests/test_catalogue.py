@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
-from genlab.networks.vae import ConvVAE
+from genlab.families.vae.network import ConvVAE
+from genlab.formats.model_card import write_card
+from genlab.models.registry import Catalogue
 from genlab.requests import StableDiffusionRequest, UserError, VAERequest, ask
-from genlab.training.card import write_card
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
 

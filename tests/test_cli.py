@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from genlab.cli import app
+from genlab.formats.model_card import read_card, write_card
 from genlab.requests import SCHEDULERS
 from genlab.settings import PROJECT
-from genlab.training.card import read_card, write_card
-from genlab.training.recipes import RECIPES
+from genlab.training.config import RECIPES
 
 SHIPPED = PROJECT / "checkpoints"
 TOYBOX = "stable-diffusion-toybox"
@@ -190,7 +190,7 @@ def test_write_card_puts_the_figures_into_the_card(
 def test_toybox_is_measured_by_its_judge_and_leaves_contact_sheets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genlab.training.toybox import evaluation
+    from genlab.toybox.train.stages import evaluation
 
     monkeypatch.setattr(evaluation, "SAME_PROMPT", 2)
     monkeypatch.setattr(evaluation, "SWEEP_PROMPTS", 1)

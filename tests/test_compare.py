@@ -14,22 +14,36 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
-from genlab.networks.classifier import Classifier
-from genlab.networks.gan import DCGAN
-from genlab.networks.pixel_diffusion import PixelDiffusionPipeline, build_scheduler, build_unet
-from genlab.networks.vae import ConvVAE
+from genlab.families.classifier.network import Classifier
+from genlab.families.gan.network import DCGAN
+from genlab.families.pixel_diffusion.network import (
+    PixelDiffusionPipeline,
+    build_scheduler,
+    build_unet,
+)
+from genlab.families.vae.network import ConvVAE
+from genlab.formats.model_card import write_card
+from genlab.models.registry import Catalogue
 from genlab.requests import UserError, ask
 from genlab.settings import Settings
-from genlab.training.card import write_card
-from genlab.ui import Lab, build_page, run
-from genlab.ui.compare_tab import card
-from genlab.ui.comparison import COLUMNS, Board, Card, Wish, as_digits, columns, compare, judged
-from genlab.ui.metric_strip import compact, duration
-from genlab.ui.obedience import scene_of
-from genlab.ui.overview import calls, overview
-from genlab.ui.run import attended
+from genlab.ui import live_run as run
+from genlab.ui.components.metric_strip import compact, duration
+from genlab.ui.components.obedience import scene_of
+from genlab.ui.live_run import attended
+from genlab.ui.page import Lab, build_page
+from genlab.ui.tabs.compare.columns import (
+    COLUMNS,
+    Board,
+    Card,
+    Wish,
+    as_digits,
+    columns,
+    compare,
+    judged,
+)
+from genlab.ui.tabs.compare.overview import calls, overview
+from genlab.ui.tabs.compare.tab import card
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -42,9 +42,9 @@ def commands() -> list[str]:
 
 def api_names(empty: Path) -> list[str]:
     """Every public endpoint of the page, which is there even when no checkpoint is."""
-    from genlab.catalogue import Catalogue
     from genlab.engine import Engine, Runtime
-    from genlab.ui import Lab, build_page
+    from genlab.models.registry import Catalogue
+    from genlab.ui.page import Lab, build_page
 
     catalogue = Catalogue(empty, Runtime("cpu"))
     page = build_page(Lab(Settings(), catalogue, Engine(catalogue)))
@@ -75,7 +75,7 @@ def test_the_readme_documents_every_command() -> None:
 
 
 def test_the_readme_documents_every_tab() -> None:
-    from genlab.ui import TABS
+    from genlab.ui.page import TABS
 
     assert [title for title in TABS if f"**{title}**" not in README] == []
 

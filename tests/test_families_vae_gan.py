@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
-from genlab.families.base import generators
-from genlab.families.gan import snapshot_steps
+from genlab.engine.runner import generators
+from genlab.families.classifier.network import Classifier
+from genlab.families.gan.network import DCGAN
+from genlab.families.gan.runner import snapshot_steps
+from genlab.families.gan.train import write_snapshot
+from genlab.families.vae.network import ConvVAE
+from genlab.formats.model_card import write_card
 from genlab.images import to_uint8
-from genlab.networks.classifier import Classifier
-from genlab.networks.gan import DCGAN
-from genlab.networks.vae import ConvVAE
+from genlab.models.registry import Catalogue
 from genlab.requests import (
     ClassifyRequest,
     GANRequest,
@@ -24,8 +26,6 @@ from genlab.requests import (
     UserError,
     VAERequest,
 )
-from genlab.training.card import write_card
-from genlab.training.gan import write_snapshot
 
 
 def vivid(network: DCGAN) -> DCGAN:

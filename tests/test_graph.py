@@ -73,5 +73,5 @@ def test_only_small_networks_on_a_cpu_become_graphs(
     assert isinstance(Runtime("cpu").graph(network, network), Graph)
     assert Runtime("cpu", graphs=False).graph(network, network) is network
     assert Runtime("meta").graph(network, network) is network
-    monkeypatch.setattr("genlab.engine.runtime.SMALL", 100)
+    monkeypatch.setattr("genlab.engine.device.SMALL", 100)
     assert Runtime("cpu").graph(network, network) is network

@@ -8,8 +8,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from genlab import guidance
-from genlab.networks.noisy_classifier import NoisyClassifier
+from genlab.diffusion import guidance
+from genlab.families.noisy_classifier.network import NoisyClassifier
 
 MEANS = torch.tensor([[-0.6, 0.1], [0.5, 0.4], [0.2, -0.7]], dtype=torch.float64)
 WEIGHTS = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Failed, Result, Runtime
+from genlab.models.registry import Catalogue
 from genlab.requests import PixelDiffusionRequest, UserError, ask
 from genlab.settings import Settings
-from genlab.ui import Lab
-from genlab.ui.guidance_ask import METHODS, Wish, parse_row
-from genlab.ui.guidance_cells import Plan
-from genlab.ui.guidance_film import diverging, film, positions
-from genlab.ui.guidance_plots import film_curve, scale_curve
-from genlab.ui.guidance_scales import measured_scales
-from genlab.ui.guidance_tab import one_picture
-from genlab.ui.metric_strip import measure, strip
+from genlab.ui.components.metric_strip import measure, strip
+from genlab.ui.page import Lab
+from genlab.ui.tabs.guidance.cells import Plan
+from genlab.ui.tabs.guidance.filmstrip import diverging, film, positions
+from genlab.ui.tabs.guidance.measured_scales import measured_scales
+from genlab.ui.tabs.guidance.plots import film_curve, scale_curve
+from genlab.ui.tabs.guidance.settings import METHODS, Wish, parse_row
+from genlab.ui.tabs.guidance.tab import one_picture
 from tests.tiny_diffusion import (
     save_tiny_judge,
     save_tiny_noisy_classifier,

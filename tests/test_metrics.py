@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from genlab import metrics
+from genlab.evaluation import metrics
 
 
 def whitened(count: int, width: int) -> np.ndarray:

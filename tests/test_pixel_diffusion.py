@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Failed, Job, Result, Runtime
-from genlab.families.base import BrokenCheckpoint
-from genlab.families.pixel_diffusion import PixelDiffusionFamily
-from genlab.networks.pixel_diffusion import NULL_LABEL, PixelDiffusionPipeline
+from genlab.engine.runner import BrokenCheckpoint
+from genlab.families.pixel_diffusion.network import NULL_LABEL, PixelDiffusionPipeline
+from genlab.families.pixel_diffusion.runner import PixelDiffusionFamily
+from genlab.models.registry import Catalogue
 from genlab.requests import PIXEL_SCHEDULERS, PixelDiffusionRequest, UserError, ask
 from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from genlab.reading import fulfilled, said, scenes_read
-from genlab.world import Scene, SceneObject, World
+from genlab.toybox.prompt_adherence import fulfilled, said, scenes_read
+from genlab.toybox.world import Scene, SceneObject, World
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"
 

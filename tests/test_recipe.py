@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from genlab import recipe
-from genlab.catalogue import Catalogue
+from genlab import generation_metadata as recipe
 from genlab.engine import Engine, Runtime
+from genlab.models.registry import Catalogue
 from genlab.requests import (
     MAX_SEED,
     PixelDiffusionRequest,
@@ -95,7 +95,9 @@ def test_the_hash_is_that_of_the_weights_files_one_after_the_other(catalogue: Ca
 
 def test_weights_are_read_once(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch):
     catalogue.fingerprint("tiny")
-    monkeypatch.setattr("genlab.catalogue.sha256_of", lambda folder: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "genlab.models.registry.sha256_of", lambda folder: pytest.fail("read again")
+    )
     catalogue.recipes(wish())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genlab.families.schedulers import CLASSES, kept_steps, make_scheduler, predicted_clean
+from genlab.diffusion.schedulers import CLASSES, kept_steps, make_scheduler, predicted_clean
 
 CONFIG = {
     "beta_start": 0.00085,

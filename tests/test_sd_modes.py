@@ -18,26 +18,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlab.catalogue import Catalogue, Entry
 from genlab.engine import Engine, Job, Runtime
+from genlab.models.downloads import Offer
+from genlab.models.registry import Catalogue, Entry
 from genlab.requests import StableDiffusionRequest, UserError, ask
 from genlab.settings import Settings
-from genlab.shelf import Offer
-from genlab.ui import Lab
-from genlab.ui.pictures import grid
-from genlab.ui.run import complaint
-from genlab.ui.sd import curves, models
-from genlab.ui.sd.axes import MOST, Axis, axis, plan
-from genlab.ui.sd.cfg import filmed
-from genlab.ui.sd.controls import EXAMPLES, NAMES, Controls, asked, restored
-from genlab.ui.sd.curves import SETTINGS, along
-from genlab.ui.sd.curves_plot import Point, curves_figure, interval
-from genlab.ui.sd.film_view import difference_map, film_html
-from genlab.ui.sd.generate import restored_from
-from genlab.ui.sd.grid import Moment, fill, planned
-from genlab.ui.sd.models import defaults, described, downloading, limits, usable
-from genlab.ui.sd.sheet import labelled_sheet
-from genlab.ui.sd.words import help_with_words
+from genlab.ui.components.contact_sheet import labelled_sheet
+from genlab.ui.components.pictures import grid
+from genlab.ui.live_run import complaint
+from genlab.ui.page import Lab
+from genlab.ui.tabs.stable_diffusion import curves, models
+from genlab.ui.tabs.stable_diffusion.axes import MOST, Axis, axis, plan
+from genlab.ui.tabs.stable_diffusion.cfg import filmed
+from genlab.ui.tabs.stable_diffusion.controls import EXAMPLES, NAMES, Controls, asked, restored
+from genlab.ui.tabs.stable_diffusion.curves import SETTINGS, along
+from genlab.ui.tabs.stable_diffusion.curves_plot import Point, curves_figure, interval
+from genlab.ui.tabs.stable_diffusion.generate import restored_from
+from genlab.ui.tabs.stable_diffusion.grid import Moment, fill, planned
+from genlab.ui.tabs.stable_diffusion.models import defaults, described, downloading, limits, usable
+from genlab.ui.tabs.stable_diffusion.trajectory_view import difference_map, film_html
+from genlab.ui.tabs.stable_diffusion.words import help_with_words
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -259,7 +259,7 @@ def test_points_come_one_by_one_and_say_how_sure_they_are(
         ]
 
     monkeypatch.setattr(curves, "judged", judged)
-    monkeypatch.setattr("genlab.ui.run.REDRAW", 0.005)  # this model draws all of them in 0.1 s
+    monkeypatch.setattr("genlab.ui.live_run.REDRAW", 0.005)  # this model draws all of them in 0.1 s
     requests = [
         BASE.model_copy(update={"num_inference_steps": steps, "count": 2}) for steps in (1, 10, 40)
     ]

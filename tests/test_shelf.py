@@ -15,13 +15,13 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from genlab import hub
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Job, Runtime
-from genlab.families.stable_diffusion import StableDiffusionFamily
+from genlab.families.stable_diffusion.runner import StableDiffusionFamily
+from genlab.models import hub
+from genlab.models.downloads import Offer
+from genlab.models.registry import Catalogue
+from genlab.models.sources import PRESETS, sources
 from genlab.requests import StableDiffusionRequest, UserError, ask
-from genlab.shelf import Offer
-from genlab.sources import PRESETS, sources
 from tests.fake_hub import FakeHub, fake_hub
 from tests.original_layout import save_original
 from tests.tiny_pipelines import save_tiny_stable_diffusion

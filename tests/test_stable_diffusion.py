@@ -12,11 +12,11 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from genlab.catalogue import Catalogue
+from genlab.diffusion.schedulers import make_scheduler
 from genlab.engine import Engine, Job, Result, Runtime
-from genlab.families.base import Outcome
-from genlab.families.schedulers import make_scheduler
-from genlab.families.stable_diffusion import StableDiffusionFamily
+from genlab.engine.runner import Outcome
+from genlab.families.stable_diffusion.runner import StableDiffusionFamily
+from genlab.models.registry import Catalogue
 from genlab.requests import SCHEDULERS, StableDiffusionRequest, ask
 from tests.tiny_pipelines import save_tiny_stable_diffusion, save_tiny_xl
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Cancelled, Engine, Job, Progress, Result, Runtime
-from genlab.families.stepwise import Stepwise, pause
-from genlab.families.text_to_image import TextToImageFamily
+from genlab.families.text_to_image.runner import TextToImageFamily
+from genlab.families.text_to_image.stepwise import Stepwise, pause
+from genlab.models.registry import Catalogue
 from genlab.requests import StableDiffusionRequest, UserError, ask
 from tests.tiny_pipelines import save_tiny_lcm, save_tiny_sd3, save_tiny_stable_diffusion
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from genlab.training.toybox.common import GARMENT_CLASSIFIER, clearest
-from genlab.training.toybox.composer import GLYPH, Composer, Glyphs, to_network
-from genlab.world import Scene, SceneObject, World
+from genlab.toybox.composer import GLYPH, Composer, Glyphs, to_network
+from genlab.toybox.train.common import GARMENT_CLASSIFIER, clearest
+from genlab.toybox.world import Scene, SceneObject, World
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"
 

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Runtime
+from genlab.formats.model_card import write_card
 from genlab.images import to_tensor
-from genlab.networks.toybox_judge import (
+from genlab.models.registry import Catalogue
+from genlab.requests import ReadRequest, UserError, ask
+from genlab.toybox.checkable_prompts import checkable_scenes, prompt_for, shares
+from genlab.toybox.composer import Composer, Glyphs, to_network
+from genlab.toybox.judge.network import (
     ToyboxJudge,
     background,
     cleaned,
@@ -20,12 +24,8 @@ from genlab.networks.toybox_judge import (
     ink,
     spreads_sideways,
 )
-from genlab.requests import ReadRequest, UserError, ask
-from genlab.training.card import write_card
-from genlab.training.toybox.adherence import checkable_scenes, prompt_for, shares
-from genlab.training.toybox.composer import Composer, Glyphs, to_network
-from genlab.training.toybox.judge import any_scenes, one_each
-from genlab.world import World
+from genlab.toybox.judge.train import any_scenes, one_each
+from genlab.toybox.world import World
 
 NOUNS = ["7", "sneaker", "bag"]
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"

@@ -12,14 +12,14 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from genlab.cli import app
+from genlab.formats.model_card import read_card
 from genlab.requests import UserError
-from genlab.training import toybox
-from genlab.training.card import read_card
-from genlab.training.run import warmup_hold_fall
-from genlab.training.toybox.autoencoder import build_autoencoder, reconstruction_loss
-from genlab.training.toybox.decoder import CHANNELS, PatchDiscriminator, in_proportion, widened
-from genlab.training.toybox.evaluation import clip_score
-from genlab.training.toybox.unet import spread_timesteps
+from genlab.toybox.evaluate.measure import clip_score
+from genlab.toybox.train import stages as toybox
+from genlab.toybox.train.autoencoder import build_autoencoder, reconstruction_loss
+from genlab.toybox.train.decoder import CHANNELS, PatchDiscriminator, in_proportion, widened
+from genlab.toybox.train.unet import spread_timesteps
+from genlab.training.trainer import warmup_hold_fall
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"
 
@@ -34,7 +34,7 @@ def glyphs(*_: object) -> tuple[Tensor, Tensor]:
 def test_a_trained_toybox_goes_on_and_its_card_tells_both_parts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("genlab.training.toybox.common.load_images", glyphs)
+    monkeypatch.setattr("genlab.toybox.train.common.load_images", glyphs)
     monkeypatch.setattr(toybox.unet, "PICTURES", 8)
     monkeypatch.setattr(toybox.unet, "BATCH", 4)
     out, runs = tmp_path / "out", tmp_path / "runs"
@@ -61,7 +61,7 @@ def test_a_trained_toybox_goes_on_and_its_card_tells_both_parts(
 def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("genlab.training.toybox.common.load_images", glyphs)
+    monkeypatch.setattr("genlab.toybox.train.common.load_images", glyphs)
     for part, constants in (
         (toybox.autoencoder, {"STEPS": 1, "BATCH": 2}),
         (toybox.decoder, {"STEPS": 1, "BATCH": 2}),
@@ -124,7 +124,7 @@ def test_the_discriminator_says_something_of_each_patch() -> None:
 def test_the_decoder_goes_on_and_everything_else_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("genlab.training.toybox.common.load_images", glyphs)
+    monkeypatch.setattr("genlab.toybox.train.common.load_images", glyphs)
     for name, number in {"STEPS": 3, "BATCH": 2, "ADVERSARIAL_FROM": 1}.items():
         monkeypatch.setattr(toybox.decoder, name, number)
     out = tmp_path / "out"

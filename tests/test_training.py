@@ -13,21 +13,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from genlab.networks.classifier import Classifier
-from genlab.networks.gan import DCGAN
-from genlab.networks.noisy_classifier import NoisyClassifier
-from genlab.networks.pixel_diffusion import PixelDiffusionPipeline
-from genlab.networks.vae import ConvVAE
+from genlab.families.classifier.network import Classifier
+from genlab.families.classifier.train import accuracy, random_shift, train_classifier
+from genlab.families.gan.network import DCGAN
+from genlab.families.gan.train import train_gan
+from genlab.families.noisy_classifier.network import NoisyClassifier
+from genlab.families.noisy_classifier.train import train_noisy_classifier
+from genlab.families.pixel_diffusion.network import PixelDiffusionPipeline
+from genlab.families.pixel_diffusion.train import train_pixel_diffusion
+from genlab.families.vae.network import ConvVAE
+from genlab.families.vae.train import elbo_terms, train_vae
+from genlab.formats.model_card import read_card, update_metrics, write_card
 from genlab.requests import UserError
-from genlab.training.card import read_card, update_metrics, write_card
-from genlab.training.classifier import accuracy, random_shift, train_classifier
+from genlab.training.config import RECIPES
 from genlab.training.data import Minibatches, load_images, to_network, to_uint8
-from genlab.training.gan import train_gan
-from genlab.training.noisy_classifier import train_noisy_classifier
-from genlab.training.pixel_diffusion import train_pixel_diffusion
-from genlab.training.recipes import RECIPES
-from genlab.training.run import TrainingRun
-from genlab.training.vae import elbo_terms, train_vae
+from genlab.training.trainer import TrainingRun
 
 TINY: dict[Callable[..., TrainingRun], dict[str, Any]] = {
     train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},

@@ -19,11 +19,14 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from safetensors.numpy import save_file
 
-from genlab.catalogue import Catalogue
 from genlab.engine import Engine, Failed, Job, Progress, Result, Runtime
-from genlab.networks.classifier import Classifier
-from genlab.networks.gan import DCGAN
-from genlab.networks.vae import ConvVAE
+from genlab.families.classifier.network import Classifier
+from genlab.families.gan.network import DCGAN
+from genlab.families.gan.train import write_snapshot
+from genlab.families.vae.network import ConvVAE
+from genlab.formats.model_card import write_card
+from genlab.models.examples import examples
+from genlab.models.registry import Catalogue
 from genlab.requests import (
     GANRequest,
     ReconstructRequest,
@@ -34,18 +37,15 @@ from genlab.requests import (
     ask,
 )
 from genlab.settings import Settings
-from genlab.training.card import write_card
-from genlab.training.gan import write_snapshot
-from genlab.ui import TABS, Lab, build_page, launch_options
-from genlab.ui.codes_plot import codes_figure
-from genlab.ui.examples import examples
-from genlab.ui.gan_tab import at
-from genlab.ui.metric_strip import measure, strip
-from genlab.ui.obedience import obedience
-from genlab.ui.panel import twin
-from genlab.ui.pictures import blank, grid
-from genlab.ui.run import Frame, follow, play
-from genlab.world import World
+from genlab.toybox.world import World
+from genlab.ui.components.metric_strip import measure, strip
+from genlab.ui.components.obedience import obedience
+from genlab.ui.components.panel import twin
+from genlab.ui.components.pictures import blank, grid
+from genlab.ui.live_run import Frame, follow, play
+from genlab.ui.page import TABS, Lab, build_page, launch_options
+from genlab.ui.tabs.gan import at
+from genlab.ui.tabs.vae.codes_plot import codes_figure
 from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 

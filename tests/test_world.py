@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genlab.world import Scene, SceneObject, World
+from genlab.toybox.world import Scene, SceneObject, World
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"
 
@@ -28,7 +28,7 @@ def test_the_world_is_as_large_as_promised(world: World) -> None:
 
 
 def test_reading_prompts_needs_no_torch() -> None:
-    code = "import sys, genlab.world; sys.exit('torch' in sys.modules)"
+    code = "import sys, genlab.toybox.world; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

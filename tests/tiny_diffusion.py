@@ -6,10 +6,14 @@ from pathlib import Path
 
 import torch
 
-from genlab.networks.classifier import Classifier
-from genlab.networks.noisy_classifier import NoisyClassifier
-from genlab.networks.pixel_diffusion import PixelDiffusionPipeline, build_scheduler, build_unet
-from genlab.training.card import write_card
+from genlab.families.classifier.network import Classifier
+from genlab.families.noisy_classifier.network import NoisyClassifier
+from genlab.families.pixel_diffusion.network import (
+    PixelDiffusionPipeline,
+    build_scheduler,
+    build_unet,
+)
+from genlab.formats.model_card import write_card
 
 
 def save_tiny_pixel_diffusion(

@@ -1,8 +1,8 @@
 """The shared inference engine: submit a request, follow its events."""
 
-from genlab.engine.engine import Engine
+from genlab.engine.core import Engine
+from genlab.engine.device import Runtime
 from genlab.engine.job import FINAL, Cancelled, Event, Failed, Job, Progress, Queued, Result
-from genlab.engine.runtime import Runtime
 
 __all__ = [
     "FINAL",

@@ -17,9 +17,10 @@ from gradio.processing_utils import save_bytes_to_cache, save_pil_to_cache
 from gradio.utils import get_upload_folder
 
 from genlab.engine import Failed, Result
-from genlab.families.gan import snapshot_steps
+from genlab.families.gan.runner import snapshot_steps
+from genlab.generation_metadata import Recipe, put
 from genlab.images import to_pil
-from genlab.recipe import Recipe, put
+from genlab.models.examples import examples
 from genlab.requests import (
     GANRequest,
     PixelDiffusionRequest,
@@ -31,12 +32,11 @@ from genlab.requests import (
     VAERequest,
     ask,
 )
-from genlab.ui.desk import Stopped
-from genlab.ui.examples import examples
-from genlab.ui.lab import Lab
-from genlab.ui.run import finished, follow, judged
-from genlab.ui.sd.cells import Table, settings_of
-from genlab.ui.sd.grid import planned
+from genlab.serving.session_runs import Stopped
+from genlab.ui.context import Lab
+from genlab.ui.live_run import finished, follow, judged
+from genlab.ui.tabs.stable_diffusion.grid import planned
+from genlab.ui.tabs.stable_diffusion.grid_table import Table, settings_of
 
 
 def add_api(lab: Lab) -> None:

@@ -1,0 +1,79 @@
+"""Where and how a network runs: device, number format, rows a call. Knows no model and no job."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import nn
+
+from genlab.engine.graph import Call, Graph
+from genlab.engine.runner import parameter_bytes
+
+log = logging.getLogger(__name__)
+
+SMALL = 100e6  # bytes of weights; a larger network's time goes into its arithmetic, not its calls
+
+
+class Runtime:
+    """One device, and how many rows it takes in one call.
+
+    Args:
+        device: "auto" (CUDA, then Apple's MPS, then CPU) or a torch device string.
+        max_rows: most rows in one network call; halved when the device runs out of memory.
+        graphs: on a CPU, let ONNX Runtime run what families ask for with ``graph``.
+    """
+
+    def __init__(self, device: str = "auto", max_rows: int = 64, graphs: bool = True) -> None:
+        self.device = pick_device(device)
+        self.graphs = graphs and self.device.type == "cpu"
+        self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        self.max_rows = max_rows
+
+    def graph(self, call: Call, network: nn.Module) -> Call:
+        """The same function of rows, as fast as it gets here; hand it to ``call``.
+
+        Args:
+            call: takes rows (B, ...) and gives rows; no randomness, no gradient.
+            network: holds the weights that it uses.
+        """
+        return Graph(call, network) if self.graphs and parameter_bytes(network) < SMALL else call
+
+    def call(self, network: Call, *rows: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+        """Run ``network`` without gradients over row tensors (B, ...), at most max_rows at a time.
+
+        Every argument has one row an image; the result is on the runtime's device.
+        """
+        with torch.inference_mode():
+            count = len(rows[0])
+            parts = []
+            for begin in range(0, count, self.max_rows):
+                part = slice(begin, begin + self.max_rows)
+                parts.append(
+                    network(
+                        *(r[part].to(self.device) for r in rows),
+                        **{k: v[part].to(self.device) for k, v in named.items()},
+                    )
+                )
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def shrink(self) -> bool:
+        """After an out-of-memory: free the cache and halve the rows; False if already at one."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.max_rows == 1:
+            return False
+        self.max_rows //= 2
+        log.warning("out of memory: at most %d rows a call from now on", self.max_rows)
+        return True
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device for a setting; "auto" takes the fastest there is."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")

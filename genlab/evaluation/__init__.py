@@ -1,0 +1,1 @@
+"""Measures pictures: FID, coverage, sharpness, diversity, and draws what is measured."""

@@ -1,0 +1,74 @@
+"""Trains the classifier that classifier guidance follows: it reads digits through the noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genlab.families.noisy_classifier.network import NoisyClassifier
+from genlab.families.pixel_diffusion.network import build_scheduler
+from genlab.families.pixel_diffusion.train import spread_timesteps
+from genlab.training.data import Minibatches, to_network
+from genlab.training.trainer import TrainingRun, warmup_cosine
+
+
+def train_noisy_classifier(
+    images: Tensor,
+    labels: Tensor,
+    folder: Path,
+    work: Path,
+    device: str = "cpu",
+    *,
+    steps: int,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 0.05,
+) -> TrainingRun:
+    """Train on uint8 images (N, 28, 28) with int64 labels (N,), and write the checkpoint.
+
+    Every picture is noised up to a random t, as the diffusion model noises it, and the network is
+    told t (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4.1).
+
+    Args:
+        folder: the checkpoint's folder.
+        work: where the resumable state is kept.
+    """
+    torch.manual_seed(0)
+    network = NoisyClassifier().to(device)
+    alphas_cumprod = build_scheduler().alphas_cumprod.to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = warmup_cosine(optimizer, steps)
+    batches = Minibatches(len(images), batch_size)
+    run = TrainingRun(
+        work, steps, {"network": network}, {"optimizer": optimizer}, {"schedule": schedule}
+    )
+
+    network.train()
+    for step in run.steps():
+        # 1. data to device: pictures, labels, a timestep and noise for each
+        chosen = batches.indices(step)
+        x_0 = to_network(images[chosen]).to(device)  # (B, 1, 28, 28)
+        y = labels[chosen].to(device)
+        t = spread_timesteps(len(y), len(alphas_cumprod)).to(device)
+        eps = torch.randn_like(x_0)
+        # 2. zero_grad
+        optimizer.zero_grad(set_to_none=True)
+        # 3. forward: noise the pictures up to t, and classify them
+        alpha_bar = alphas_cumprod[t][:, None, None, None]
+        x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+        logits = network(x_t, t)
+        # 4. loss
+        loss = F.cross_entropy(logits, y)
+        # 5. backward
+        loss.backward()
+        # 6. step
+        optimizer.step()
+        schedule.step()
+        run.log(loss=loss)
+
+    network.eval().cpu().save_pretrained(folder)
+    run.write_loss_curve(folder / "loss.png")
+    return run

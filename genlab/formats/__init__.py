@@ -1,0 +1,1 @@
+"""How a model lies on disk: hub layout, diffusers folder, single file, card. Knows no engine."""

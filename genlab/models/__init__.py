@@ -1,0 +1,1 @@
+"""The models there are: registry, sources, downloads, and the cache of loaded ones."""

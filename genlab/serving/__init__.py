@@ -1,0 +1,1 @@
+"""The one door to the models: a client, and the drivers behind it."""

@@ -1,0 +1,1 @@
+"""Toybox: its world, composer, prompt adherence, judge, training stages and evaluation."""

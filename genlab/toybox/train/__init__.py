@@ -1,0 +1,1 @@
+"""Trains Toybox in stages."""

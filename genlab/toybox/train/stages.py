@@ -1,0 +1,137 @@
+"""Trains Toybox, the small Stable Diffusion, in stages; each resumes where it stopped."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from genlab.requests import UserError
+from genlab.toybox.clip_network import ToyboxClip
+from genlab.toybox.judge import train as judge
+from genlab.toybox.train import autoencoder, clip, decoder, unet
+from genlab.toybox.train.card import Part, earlier_parts, write_toybox_card
+from genlab.toybox.train.common import CHECKPOINT, CLIP, MAX_SHARD, publish, time_spent
+from genlab.toybox.train.tokenizer import kept_tokenizer
+from genlab.toybox.world import World
+from genlab.training.config import hardware
+
+STAGES = ("autoencoder", "decoder", "clip", "unet", "judge")
+FROM_WEIGHTS = ("decoder", "unet")
+"""Stages that can go on from a finished Toybox; each leaves all other parts as they are."""
+BATCHES = {
+    "autoencoder": autoencoder.BATCH,
+    "decoder": decoder.BATCH,
+    "reading": clip.READING_BATCH,
+    "clip": clip.BATCH,
+    "unet": unet.BATCH,
+}
+
+RUNS = Path("runs") / "stable-diffusion-toybox"
+
+
+def train(
+    data: Path | None,
+    device: str = "cpu",
+    out: Path = CHECKPOINT,
+    stage: str | None = None,
+    runs: Path = RUNS,
+    unet_steps: int | None = None,
+    start_from: Path | None = None,
+) -> None:
+    """Run the stages in order, from autoencoder to judge; finished ones cost nothing.
+
+    Args:
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device, such as "cpu" or "cuda".
+        out: the pipeline's checkpoint folder; the judge goes to `toybox-judge` beside it.
+        stage: only this one (the stages before it are resumed first); None: all.
+        runs: where the unfinished state of each stage is kept.
+        unet_steps: length of the UNet's training; None for the recipe's.
+        start_from: a trained Toybox whose UNet goes on training, or with that stage its decoder,
+            while its other parts are kept; None: begin at random weights.
+
+    Raises:
+        UserError: there is no such stage, or none that goes on from a trained Toybox.
+    """
+    known = STAGES if start_from is None else FROM_WEIGHTS
+    if stage is not None and stage not in known:
+        goes_on = " that goes on from a trained Toybox" if start_from is not None else ""
+        raise UserError(f"There is no stage '{stage}'{goes_on}; there are {', '.join(known)}.")
+    out = Path(out)
+    world_file = out / "world.json"
+    if not world_file.exists():
+        world_file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKPOINT / "world.json", world_file)
+    world = World.load(world_file)
+    if stage == "judge":
+        judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
+        return
+    start, parts = None, []
+    if start_from is not None:
+        vae, text_encoder, tokenizer, start = _trained(start_from)
+        towers = ToyboxClip.from_pretrained(start_from / CLIP)
+        parts = earlier_parts(start_from, runs)
+    else:
+        vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
+        if stage == "autoencoder":
+            return
+        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)
+        if stage == "decoder":
+            return
+        tokenizer = kept_tokenizer(world, runs / "tokenizer")
+        text_encoder, towers = clip.train_clip(world, data, device, runs / "clip", tokenizer)
+        if stage == "clip":
+            return
+
+    def write(network: UNet2DConditionModel) -> None:
+        pipeline = StableDiffusionPipeline(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=network,
+            scheduler=unet.build_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+        def save(folder: Path) -> None:
+            pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=MAX_SHARD)
+            towers.save_pretrained(folder / CLIP)
+            (folder / CLIP / "README.md").unlink()  # an empty model card; ours is above
+
+        publish(save, out)
+        now = [
+            Part(name, spent[0], batch, round(spent[1] / 60), hardware(device))
+            for name, batch in BATCHES.items()
+            if (spent := time_spent(runs / name))
+        ]
+        write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT)
+
+    if start is not None and stage == "decoder":
+        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)
+        write(start)
+        return
+    unet.train_unet(
+        world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps, start
+    )
+    if stage is None:
+        judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
+
+
+def _trained(
+    folder: Path,
+) -> tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer, UNet2DConditionModel]:
+    """The networks of a Toybox on disk, in fp32."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    for network in (pipeline.vae, pipeline.unet):
+        network.register_to_config(_name_or_path="")  # where it lay is nobody's business
+    return (
+        pipeline.vae.float().eval(),
+        pipeline.text_encoder.float().eval(),
+        pipeline.tokenizer,
+        pipeline.unet.float(),
+    )

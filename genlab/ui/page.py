@@ -1,0 +1,110 @@
+"""The page: one file a tab, each exposing ``build(lab)``, one line each in TABS. Knows no tensor.
+
+Elements that tests, the lab guide and screenshots name by id:
+
+- VAE: vae-checkpoint, vae-beside, vae-temperature, vae-seed, vae-dice, vae-count, vae-generate,
+  vae-stop, vae-status, vae-gallery, vae-strip, vae-beside-gallery, vae-beside-strip;
+  vae-reconstruct-checkpoint, -beside, -generate, -stop, -status, -originals, -first, -second;
+  vae-codes-checkpoint, -beside, -generate, -stop, -status, -first, -second.
+- GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
+  gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip.
+- Guidance: guidance-checkpoint, -digits, -seed, -dice, -count, -steps, -free-scale,
+  -classifier-scale, -scheduler, -eta, -modes; side by side: guidance-generate, -stop, -status, and
+  guidance-<none | classifier | classifier-free>-gallery and -strip; filmstrip: guidance-film,
+  guidance-film-picture, -generate, -stop, -status, -step, -shown, -confidence, -push; steps:
+  guidance-ladder-method, -generate, -stop, -status, -<number of steps>; scale:
+  guidance-scales-samples, -generate, -stop, -status, -measured, -plots, -label-accuracy, -fid,
+  -diversity, -<classifier | classifier-free>-<scale>.
+- Stable Diffusion: sd-checkpoint, sd-prompt, sd-unknown-words, sd-examples, sd-negative-prompt,
+  sd-more, sd-offer, sd-fetch, sd-fetch-cancel, sd-fetch-status; sd-steps, sd-guidance,
+  sd-scheduler, sd-seed, sd-dice; sd-modes. In its modes: sd-count, sd-preview-every, sd-live,
+  sd-png, sd-png-note, sd-generate, sd-stop, sd-status, sd-gallery, sd-strip; sd-grid-columns,
+  sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, sd-grid-generate, -stop, -status,
+  -cells, -sheet, -chosen; sd-curve-count, sd-curve-scale-generate, -stop, -status, -plot, -note,
+  and the same with sd-curve-steps; sd-cfg-generate, -stop, -status, -film.
+- Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
+  compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
+  compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,
+  compare-toybox, compare-real.
+- Page: header, broken (only when a checkpoint could not be read).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from genlab.ui.api import add_api
+from genlab.ui.components.panel import PRIVATE
+from genlab.ui.context import Lab
+from genlab.ui.tabs import gan as gan_tab
+from genlab.ui.tabs.compare import tab as compare_tab
+from genlab.ui.tabs.guidance import tab as guidance_tab
+from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
+from genlab.ui.tabs.vae import tab as vae_tab
+from genlab.ui.theme import CSS, theme
+
+__all__ = ["TABS", "Lab", "build_page", "launch_options"]
+
+TABS: dict[str, Callable[[Lab], None]] = {
+    "VAE": vae_tab.build,
+    "GAN": gan_tab.build,
+    "Guidance": guidance_tab.build,
+    "Stable Diffusion": stable_diffusion_tab.build,
+    "Compare": compare_tab.build,
+}
+
+CACHE_SECONDS = 3600  # a picture's file is kept this long, enough to come back from a break
+
+
+def build_page(lab: Lab) -> gr.Blocks:
+    """The whole page, ready to be launched with ``launch_options()``."""
+    with gr.Blocks(
+        title="GenLab", fill_width=True, analytics_enabled=False,
+        delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
+    ) as page:  # fmt: skip
+        header = gr.HTML(_header(lab), elem_id="header", padding=False)
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            for name, build in TABS.items():
+                with gr.Tab(name, id=name.lower().replace(" ", "-")):
+                    build(lab)
+        if lab.catalogue.broken:
+            _broken(lab.catalogue.broken)
+        add_api(lab)
+        gr.Timer(5).tick(lambda: _header(lab), None, header, queue=False, **PRIVATE)
+
+        def left(request: gr.Request) -> None:
+            lab.desk.stop(str(request.session_hash))
+
+        page.unload(left)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """What of the page's looks and manners Gradio takes at ``launch()``."""
+    return {
+        "theme": theme(),
+        "css": CSS,
+        "footer_links": [],
+        "run_history": False,  # nobody finds another's prompts in a shared browser
+        "ssr_mode": False,  # needs Node, which a school's machine lacks
+    }
+
+
+def _header(lab: Lab) -> str:
+    count = lab.desk.open_jobs
+    queue = f"{count} request{'s' * (count != 1)} running" if count else "idle"
+    return (
+        "<header><h1>GenLab</h1><p>Why VAEs blur, why GANs collapse, what guidance does</p>"
+        f"<ul><li>{escape(str(lab.catalogue.runtime.device)).upper()}</li><li>{queue}</li></ul></header>"
+    )
+
+
+def _broken(broken: dict[str, str]) -> None:
+    count = len(broken)
+    title = f"{count} checkpoint{'s' * (count != 1)} could not be read"
+    with gr.Accordion(title, open=False, elem_id="broken"):
+        gr.Markdown("\n".join(f"- `{name}` is left out: {why}" for name, why in broken.items()))

@@ -1,0 +1,1 @@
+"""The tabs, a file or a folder each."""

@@ -1,0 +1,121 @@
+"""The GAN tab: sample, walk through the training, see the collapse. Knows no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from genlab.families.gan.runner import snapshot_steps
+from genlab.models.registry import Entry
+from genlab.requests import GANRequest, Request, UserError, ask
+from genlab.ui.components.panel import (
+    PRIVATE,
+    buttons,
+    missing,
+    pair,
+    panel,
+    seed_and_count,
+    shows_second,
+    wire,
+)
+from genlab.ui.context import Lab
+
+INTRO = (
+    "The generator only has to fool the discriminator D: **sharp where the VAE blurs**. But "
+    "nothing makes it draw every class: count the bars of the collapsed one."
+)
+
+
+def build(lab: Lab) -> None:
+    """Add the tab's content to the page."""
+    entries = lab.catalogue.of_family("gan")
+    if not entries:
+        missing("GAN", "dcgan-mnist")
+        return
+    entries.sort(key=lambda entry: (entry.dataset != "mnist", entry.name))
+    gr.Markdown(INTRO, elem_classes=["intro"])
+    with gr.Row(elem_classes=["bench"]):
+        with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
+            first, beside = pair("gan", entries)
+            timeline = _timeline(entries[0])
+            moment = gr.HTML(
+                _moment(entries[0], len(stops(entries[0]))),
+                elem_id="gan-moment",
+                elem_classes=["flush"],
+            )
+            seed, count = seed_and_count("gan", 64, 16)
+            press = buttons("gan")
+        with gr.Column(scale=3, min_width=300), gr.Row(elem_classes=["panels"]):
+            panels = [panel("gan"), panel("gan-beside", bool(beside.value))]
+
+    def requests(
+        checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any
+    ) -> Sequence[Request]:
+        entry = lab.catalogue.entry(str(checkpoint))
+        asked = [
+            ask(GANRequest, checkpoint=checkpoint, snapshot=at(entry, stop), seed=seed, count=count)
+        ]
+        if other:
+            asked.append(ask(GANRequest, checkpoint=other, seed=seed, count=count))
+        return asked
+
+    def rewind(checkpoint: Any) -> tuple[Any, str]:
+        """The timeline of a newly chosen checkpoint, at its end."""
+        entry = lab.catalogue.entry(str(checkpoint))
+        last = len(stops(entry))
+        return gr.Slider(maximum=max(last, 1), value=last, interactive=last > 1), _moment(
+            entry, last
+        )
+
+    def tell(checkpoint: Any, stop: Any) -> str:
+        return _moment(lab.catalogue.entry(str(checkpoint)), stop)
+
+    light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
+    first.change(rewind, first, [timeline, moment], **light)
+    timeline.input(tell, [first, timeline], moment, trigger_mode="always_last", **light)
+    shows_second(beside, panels[1].column)
+    inputs = [first, beside, timeline, seed, count]
+    wire(
+        lab, "gan", press, panels, inputs, requests,
+        also=[timeline.input], captions=_captions,
+    )  # fmt: skip
+
+
+def stops(entry: Entry) -> list[int | None]:
+    """Where the timeline halts: the training steps with a snapshot, then None, the finished one."""
+    return [*snapshot_steps(entry.folder), None]
+
+
+def at(entry: Entry, position: Any) -> int | None:
+    """The snapshot at a position of the timeline, counted from 1; raises UserError beyond it."""
+    halts = stops(entry)
+    if position not in range(1, len(halts) + 1):
+        raise UserError(
+            f"The timeline is at {position!r}, but {entry.title} has 1 to {len(halts)} only."
+        )
+    return halts[int(position) - 1]
+
+
+def _timeline(entry: Entry) -> gr.Slider:
+    last = len(stops(entry))
+    return gr.Slider(
+        1, max(last, 2), value=last, step=1, interactive=last > 1, label="Timeline",
+        info="The same z through the training: from the first steps, left, to the finished one.",
+        elem_id="gan-timeline", elem_classes=["bare"], buttons=[],
+    )  # fmt: skip
+
+
+def _moment(entry: Entry, position: Any) -> str:
+    """What the timeline's position means, in words."""
+    step = at(entry, position)
+    if len(stops(entry)) == 1:
+        return '<p class="moment">This checkpoint kept no snapshots.</p>'
+    text = "Finished generator" if step is None else f"After {step:,} training steps"
+    return f'<p class="moment">{text}</p>'
+
+
+def _captions(figures: dict[str, Any]) -> Sequence[str]:
+    """The discriminator's opinion of each picture."""
+    return [f"D {100 * score:.0f} %" for score in figures.get("discriminator", ())]

@@ -1,0 +1,162 @@
+"""What all modes of the Stable Diffusion tab share: model, prompt and settings. Knows no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from genlab.models.registry import Entry
+from genlab.requests import SCHEDULERS, StableDiffusionRequest, ask
+from genlab.ui.components.panel import PRIVATE, chooser, numbered, seed_with_dice, titles
+from genlab.ui.context import Lab
+from genlab.ui.tabs.stable_diffusion.words import help_with_words
+
+EXAMPLES = {
+    "toybox": (
+        "a red 7 on a blue background",
+        "a green sneaker on a white background",
+        "a yellow 3 above a purple bag on a black background",
+        "a small orange dress on a gray background",
+    ),
+    "": ("an astronaut riding a horse, oil painting", "a lighthouse in a storm, photograph"),
+}
+SCHEDULER_NAMES = {
+    "dpmpp-2m": "DPM++ 2M",
+    "ddim": "DDIM",
+    "euler": "Euler",
+    "euler-ancestral": "Euler ancestral",
+    "pndm": "PNDM",
+    "ddpm": "DDPM",
+}
+GUIDANCE_INFO = "How hard each step is pushed to the prompt; 1 and less is no guidance."
+SCHEDULER_INFO = "The rule that turns predicted noise into the next, cleaner picture."
+NAMES = (
+    "checkpoint", "prompt", "negative_prompt", "num_inference_steps", "guidance_scale",
+    "scheduler", "seed",
+)  # fmt: skip
+"""The settings that the controls hold, in the order of ``Controls.inputs``."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The shared components; a slider stands under each number that has one."""
+
+    checkpoint: gr.Dropdown
+    prompt: gr.Textbox
+    negative: gr.Textbox
+    steps: gr.Number
+    steps_slider: gr.Slider
+    guidance: gr.Number
+    guidance_slider: gr.Slider
+    scheduler: gr.Dropdown
+    seed: gr.Number
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """One component a name of NAMES."""
+        return [
+            self.checkpoint, self.prompt, self.negative, self.steps, self.guidance,
+            self.scheduler, self.seed,
+        ]  # fmt: skip
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """The components that ``restored`` sets."""
+        return [*self.inputs, self.steps_slider, self.guidance_slider]
+
+
+def asked(values: Sequence[Any], **changes: Any) -> StableDiffusionRequest:
+    """The request of the controls' values, in the order of NAMES; raises UserError."""
+    # An empty box sends None, which would read oddly in a sentence.
+    known = dict(zip(NAMES, ("" if value is None else value for value in values), strict=True))
+    return ask(StableDiffusionRequest, **known | changes)
+
+
+def restored(settings: Mapping[str, Any]) -> list[Any]:
+    """Updates of ``Controls.outputs`` to these settings; what is not among them stays."""
+    sliders = ("num_inference_steps", "guidance_scale")
+    return [
+        gr.update(value=settings[name]) if name in settings else gr.skip()
+        for name in (*NAMES, *sliders)
+    ]
+
+
+def prompt_controls(
+    lab: Lab, entries: Sequence[Entry]
+) -> tuple[gr.Dropdown, gr.Textbox, gr.Textbox]:
+    """Model, prompt with its help and examples, negative prompt."""
+    checkpoint = chooser(
+        "sd-checkpoint", "Checkpoint", "The trained model that draws.",
+        titles(entries), entries[0].name,
+    )  # fmt: skip
+    first = kind(entries[0])
+    prompt = gr.Textbox(
+        EXAMPLES[first][0], label="Prompt", lines=1, max_lines=4, elem_id="sd-prompt",
+        info="What the picture should show. Enter generates.", submit_btn=False,
+    )  # fmt: skip
+    words = gr.HTML(elem_id="sd-unknown-words", elem_classes=["flush"])
+    with gr.Column(elem_id="sd-examples"):
+        chips = {data: _chips(texts, prompt, data == first) for data, texts in EXAMPLES.items()}
+    negative = gr.Textbox(
+        label="Negative prompt", lines=1, elem_id="sd-negative-prompt",
+        info="What guidance should lead away from.",
+    )  # fmt: skip
+
+    def fitting(checkpoint: Any) -> list[Any]:
+        chosen = kind(lab.catalogue.entry(str(checkpoint)))
+        return [gr.Row(visible=data == chosen) for data in chips]
+
+    checkpoint.change(
+        fitting, checkpoint, list(chips.values()), queue=False, preprocess=False, **PRIVATE
+    )
+
+    def told(checkpoint: Any, *texts: Any) -> str:
+        return help_with_words(lab.catalogue.entry(str(checkpoint)), *map(str, texts))
+
+    gr.on(
+        [prompt.change, negative.change, checkpoint.change],
+        told, [checkpoint, prompt, negative], words,
+        queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
+    )  # fmt: skip
+    return checkpoint, prompt, negative
+
+
+def kind(entry: Entry) -> str:
+    """Which of EXAMPLES a model is asked by."""
+    return entry.dataset if entry.dataset in EXAMPLES else ""
+
+
+def _chips(texts: Sequence[str], prompt: gr.Textbox, visible: bool) -> gr.Row:
+    """Example prompts to be pressed."""
+    with gr.Row(elem_classes=["chips"], visible=visible) as row:
+        for text in texts:
+            chip = gr.Button(text, size="sm", min_width=60, elem_classes=["chip"])
+            chip.click(None, None, prompt, js=f"() => {text!r}", show_progress="hidden")
+    return row
+
+
+def sampler_controls() -> tuple[Any, ...]:
+    """Steps and scale with their sliders, scheduler and seed, in the order of Controls."""
+    steps, steps_slider = numbered(
+        "sd-steps",
+        "num_inference_steps",
+        "How many denoising steps; more is slower, and better only up to a point.",
+        1, 100, 25,
+    )  # fmt: skip
+    guidance, guidance_slider = numbered(
+        "sd-guidance",
+        "guidance_scale",
+        GUIDANCE_INFO,
+        0, 20, 4, 0.5,
+    )  # fmt: skip
+    scheduler = chooser(
+        "sd-scheduler",
+        "Scheduler",
+        SCHEDULER_INFO,
+        [(SCHEDULER_NAMES.get(name, name), name) for name in SCHEDULERS],
+        "dpmpp-2m",
+    )
+    return steps, steps_slider, guidance, guidance_slider, scheduler, seed_with_dice("sd")

@@ -1,0 +1,150 @@
+"""Which model draws: the chooser, what it brings along, and models to be downloaded. No tensor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import gradio as gr
+
+from genlab.models.downloads import Offer
+from genlab.models.registry import Entry
+from genlab.requests import StableDiffusionRequest, UserError
+from genlab.ui.components.panel import PRIVATE, chooser, titles
+from genlab.ui.context import Lab
+from genlab.ui.live_run import complaint, said
+from genlab.ui.tabs.stable_diffusion.controls import (
+    GUIDANCE_INFO,
+    SCHEDULER_INFO,
+    Controls,
+    restored,
+)
+
+FAMILIES = ("stable_diffusion", "text_to_image")
+LOOK = 0.5  # seconds between two looks at a download
+STEERED = ("num_inference_steps", "guidance_scale", "scheduler")
+"""The settings that a model has its own best values for."""
+
+
+def usable(lab: Lab) -> list[Entry]:
+    """The models that draw from text and are here, Toybox first."""
+    found = [entry for family in FAMILIES for entry in lab.catalogue.of_family(family)]
+    return sorted(found, key=lambda entry: entry.dataset != "toybox")
+
+
+def more_models(lab: Lab) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML] | None:
+    """What can be downloaded, with its size, a button and Cancel; None if there is nothing."""
+    offers = lab.catalogue.offers()
+    if all(offer.state == "ready" for offer in offers):
+        return None
+    with gr.Accordion("Real models to download", open=False, elem_id="sd-more"):
+        offered = chooser(
+            "sd-offer", "Model", "From huggingface.co, to this machine's disk.",
+            [(described(offer), offer.name) for offer in offers], offers[0].name,
+        )  # fmt: skip
+        with gr.Row(elem_classes=["go"]):
+            fetch = gr.Button("Download", elem_id="sd-fetch", min_width=100)
+            cancel = gr.Button("Cancel", interactive=False, elem_id="sd-fetch-cancel", min_width=80)
+        status = gr.HTML(elem_id="sd-fetch-status", elem_classes=["flush"])
+    return offered, fetch, cancel, status
+
+
+def wire_models(lab: Lab, controls: Controls, more: Sequence[Any] | None) -> None:
+    """Let a chosen model bring its defaults and limits, and a download arrive in the chooser."""
+    limited = [controls.guidance, controls.guidance_slider, controls.scheduler]
+    light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
+
+    def begin(name: Any) -> list[Any]:
+        return restored(defaults(lab.catalogue.entry(str(name))))
+
+    def limit(name: Any) -> list[Any]:
+        return limits(lab.catalogue.entry(str(name)))
+
+    # A restored picture changes the model too, but brings its own settings: only a visitor's own
+    # choice brings the defaults.
+    controls.checkpoint.input(begin, controls.checkpoint, controls.outputs, **light)
+    controls.checkpoint.change(limit, controls.checkpoint, limited, **light)
+    if more is None:
+        return
+    offered, fetch, cancel, status = more
+
+    def refreshed() -> list[Any]:
+        return [
+            gr.Dropdown(choices=titles(usable(lab))),
+            gr.Dropdown(choices=[(described(o), o.name) for o in lab.catalogue.offers()]),
+        ]
+
+    def stop_download(name: Any) -> None:
+        with suppress(UserError):  # there is no such offer, so nothing to stop
+            lab.catalogue.stop_fetching(str(name))
+
+    async def download(name: Any) -> AsyncIterator[tuple[Any, ...]]:
+        async for sentence, running in downloading(lab, str(name)):
+            choosers = [gr.skip(), gr.skip()] if running else refreshed()
+            yield sentence, gr.Button(interactive=running), *choosers
+
+    fetch.click(
+        download, offered, [status, cancel, controls.checkpoint, offered],
+        preprocess=False, concurrency_limit=None, **PRIVATE,
+    )  # fmt: skip
+    cancel.click(stop_download, offered, None, **light)
+    gr.on(None, refreshed, None, [controls.checkpoint, offered], queue=False, **PRIVATE)
+
+
+async def downloading(lab: Lab, name: str) -> AsyncIterator[tuple[str, bool]]:
+    """Start a download and tell its progress: a status line, and whether it goes on.
+
+    It goes on when the visitor leaves; who presses Download again sees it.
+    """
+    try:
+        lab.catalogue.fetch(name)
+    except UserError as error:
+        yield complaint(str(error)), False
+        return
+    while True:
+        offer = next(offer for offer in lab.catalogue.offers() if offer.name == name)
+        if offer.state == "failed":
+            yield complaint(offer.reason), False
+            return
+        if offer.state != "downloading":
+            told = {"ready": f"{offer.title} is here: choose it above."}
+            yield said(told.get(offer.state, "Cancelled; what has arrived is kept.")), False
+            return
+        yield said(f"{offer.progress:.0%} of {size(offer)}", offer.progress), True
+        await asyncio.sleep(LOOK)
+
+
+def defaults(entry: Entry) -> dict[str, Any]:
+    """The values that a model is best asked with."""
+    usual = {name: StableDiffusionRequest.model_fields[name].default for name in STEERED}
+    return usual | {k: v for k, v in entry.defaults.items() if k in STEERED}
+
+
+def limits(entry: Entry) -> list[Any]:
+    """Updates of guidance, its slider and the scheduler: off where the model does without."""
+    guided = entry.distilled is None
+    own = entry.own_scheduler
+    return [
+        gr.Number(interactive=guided, info=entry.distilled or GUIDANCE_INFO),
+        gr.Slider(interactive=guided),
+        gr.Dropdown(
+            interactive=not own,
+            info="This model runs with its own scheduler." if own else SCHEDULER_INFO,
+        ),
+    ]
+
+
+def described(offer: Offer) -> str:
+    """An offer in the chooser: what it is, how large, whether it is here."""
+    here = {"ready": "here", "downloading": "downloading"}.get(offer.state)
+    return f"{offer.title} ({here or size(offer)})"
+
+
+def size(offer: Offer) -> str:
+    """How much a download is."""
+    if offer.gb is None:
+        return "size unknown"
+    amount = f"{offer.gb:.1f} GB" if offer.gb >= 0.1 else f"{1000 * offer.gb:.0f} MB"
+    return f"about {amount}" if offer.about else amount

@@ -1,0 +1,46 @@
+"""What a model with a small world says about words that it never learnt. Knows no component."""
+
+from __future__ import annotations
+
+from html import escape
+
+from genlab.models.registry import Entry
+from genlab.toybox.world import World
+from genlab.ui.components.obedience import world_of
+
+LISTED = 6  # unknown words that are named
+READ = 1000  # letters of a text that are looked at; longer ones are refused anyway
+
+
+def help_with_words(entry: Entry, *texts: str) -> str:
+    """A sentence on unknown words, with what is known behind it, as HTML; "" if all are known."""
+    world = world_of(entry)
+    if world is None:
+        return ""
+    strange = list(dict.fromkeys(w for text in texts for w in world.unknown_words(text[:READ])))
+    if not strange:
+        return ""
+    listed = " or ".join(f"“{escape(word)}”" for word in strange[:LISTED])
+    more = " and more" if len(strange) > LISTED else ""
+    known = "".join(
+        f"<dt>{what}</dt><dd>{escape(', '.join(words))}</dd>"
+        for what, words in vocabulary(world).items()
+    )
+    return (
+        f'<div class="note words"><p>{escape(entry.title)} does not know {listed}{more}.</p>'
+        f"<details><summary>What it knows</summary><dl>{known}</dl></details></div>"
+    )
+
+
+def vocabulary(world: World) -> dict[str, list[str]]:
+    """The words of a world by kind, as short as they can be told."""
+    nouns = list(world.nouns)
+    digits = [noun for noun in nouns if noun.isdigit()]
+    return {
+        "Digits": [f"{digits[0]} to {digits[-1]}"] if digits else [],
+        "Garments": [noun for noun in nouns if not noun.isdigit()],
+        "Colours": list(world.colours),
+        "Backgrounds": list(world.backgrounds),
+        "Places": list(world.places),
+        "Sizes": [size for size in world.sizes if size not in world.fillers],
+    }
