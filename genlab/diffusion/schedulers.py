@@ -1,34 +1,65 @@
-"""The noise schedulers by the names that a person picks; all of them are diffusers' own."""
+"""The noise schedulers by the names that a person picks; all of them are diffusers' own.
+
+A new one is a row in SCHEDULERS. Importing this needs no torch; making a scheduler does.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    PNDMScheduler,
-)
+if TYPE_CHECKING:
+    import torch
 
-CLASSES: dict[str, Any] = {
-    "ddim": DDIMScheduler,  # Song et al. 2021, arXiv:2010.02502
-    "euler": EulerDiscreteScheduler,  # Karras et al. 2022, arXiv:2206.00364, algorithm 2, no churn
-    "euler-ancestral": EulerAncestralDiscreteScheduler,
-    "dpmpp-2m": DPMSolverMultistepScheduler,  # Lu et al. 2022, arXiv:2211.01095
-    "pndm": PNDMScheduler,  # Liu et al. 2022, arXiv:2202.09778
-    "ddpm": DDPMScheduler,  # Ho et al. 2020, arXiv:2006.11239
+
+@dataclass(frozen=True)
+class SchedulerRow:
+    """One scheduler: diffusers' class, how a person calls it, and what it changes in a config."""
+
+    class_name: str
+    label: str
+    source: str
+    pixels: bool = False  # whether the pixel diffusion offers it too
+    config: Mapping[str, Any] = field(default_factory=dict)  # over the checkpoint's own
+
+
+SCHEDULERS: dict[str, SchedulerRow] = {
+    "ddim": SchedulerRow("DDIMScheduler", "DDIM", "Song et al. 2021, arXiv:2010.02502", True),
+    "euler": SchedulerRow(
+        "EulerDiscreteScheduler",
+        "Euler",
+        "Karras et al. 2022, arXiv:2206.00364, algorithm 2, no churn",
+        True,
+    ),
+    "euler-ancestral": SchedulerRow(
+        "EulerAncestralDiscreteScheduler", "Euler ancestral", "Song et al. 2021, arXiv:2011.13456"
+    ),
+    "dpmpp-2m": SchedulerRow(
+        "DPMSolverMultistepScheduler", "DPM++ 2M", "Lu et al. 2022, arXiv:2211.01095", True
+    ),
+    "pndm": SchedulerRow("PNDMScheduler", "PNDM", "Liu et al. 2022, arXiv:2202.09778"),
+    "ddpm": SchedulerRow("DDPMScheduler", "DDPM", "Ho et al. 2020, arXiv:2006.11239", True),
 }
+
+
+def scheduler_names() -> tuple[str, ...]:
+    """Every name that a request for latents may have."""
+    return tuple(SCHEDULERS)
+
+
+def pixel_scheduler_names() -> tuple[str, ...]:
+    """The names that a request for pixels may have."""
+    return tuple(name for name, row in SCHEDULERS.items() if row.pixels)
 
 
 def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     """A fresh scheduler of that name with a checkpoint's noise schedule."""
-    return CLASSES[name].from_config(config)
+    import diffusers  # takes seconds; who only reads the table does not wait for it
+
+    row = SCHEDULERS[name]
+    return getattr(diffusers, row.class_name).from_config(config, **row.config)
 
 
 def alpha_bar(scheduler: Any, step: int) -> float:

@@ -1,18 +1,4 @@
-"""The shared inference engine: submit a request, follow its events."""
+"""The shared inference engine: `core.Core` steps jobs, a `runner.Runner` is one loaded model.
 
-from genlab.engine.core import Engine
-from genlab.engine.device import Runtime
-from genlab.engine.job import FINAL, Cancelled, Event, Failed, Job, Progress, Queued, Result
-
-__all__ = [
-    "FINAL",
-    "Cancelled",
-    "Engine",
-    "Event",
-    "Failed",
-    "Job",
-    "Progress",
-    "Queued",
-    "Result",
-    "Runtime",
-]
+Nothing is imported here, so that who only needs `events` does not wait for torch.
+"""

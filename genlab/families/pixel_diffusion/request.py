@@ -1,0 +1,64 @@
+"""What a pixel diffusion can be asked for. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field
+
+from genlab.diffusion.schedulers import pixel_scheduler_names
+from genlab.requests import SampleRequest, one_of
+
+GuidanceName = Literal["none", "classifier-free", "classifier"]
+GUIDANCES: tuple[str, ...] = get_args(GuidanceName)
+
+
+class PixelDiffusionRequest(SampleRequest):
+    """Digits or garments from noise by a DDPM in pixel space, under one kind of guidance.
+
+    ``none`` draws from the unconditional model; guidance leads image k to ``target_classes[k]``.
+    Under either kind a scale of 0 is the unconditional model; classifier-free guidance at 1 is
+    the conditional one.
+    """
+
+    labels: tuple[Annotated[int, Field(ge=0, le=9)], ...] = Field(
+        (),
+        max_length=64,
+        description="classes 0 to 9, of which picture k is labels[k % len(labels)]",
+        json_schema_extra={"allowed": "at most 64 classes, each a whole number from 0 to 9"},
+    )
+    guidance: GuidanceName = Field("classifier-free", description="the kind of guidance")
+    guidance_scale: float = Field(
+        2.0, ge=0, le=50, allow_inf_nan=False, description="strength of guidance"
+    )
+    classifier: str | None = Field(
+        None,
+        max_length=200,
+        description="the classifier to follow, or null for the one that the model's card names",
+    )
+    num_inference_steps: int = Field(50, ge=1, le=1000, description="denoising steps")
+    scheduler: Annotated[str, one_of(pixel_scheduler_names)] = Field(
+        "ddim",
+        description="the rule from predicted noise to the next picture",
+        json_schema_extra={"choices": pixel_scheduler_names},
+    )
+    eta: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="noise that DDIM adds; of DDIM only"
+    )
+    preview_every: int = Field(0, ge=0, le=1000, description="0: no previews")
+    trajectory: bool = Field(False, description="keep what was predicted at each step")
+
+    def for_image(self, k: int) -> Self:
+        own = (self.labels[k % len(self.labels)],) if self.labels else ()
+        return super().for_image(k).model_copy(update={"labels": own})
+
+    @property
+    def target_classes(self) -> tuple[int, ...]:
+        """The class of each image: ``labels`` in turn, or without labels all ten by the seed."""
+        if self.labels:
+            return tuple(self.labels[k % len(self.labels)] for k in range(self.count))
+        return tuple((self.seed + k) % 10 for k in range(self.count))
+
+    @property
+    def as_trained(self) -> bool:
+        return False  # the card's FID is for one kind of guidance and one scale

@@ -1,0 +1,23 @@
+"""What a VAE can be asked for. No torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from genlab.requests import ImagesRequest, SampleRequest
+
+
+class VAERequest(SampleRequest):
+    """Decode ``temperature * z`` with z ~ N(0, I)."""
+
+    temperature: float = Field(
+        1.0, ge=0, le=3, allow_inf_nan=False, description="scale of a VAE's z"
+    )
+
+    @property
+    def as_trained(self) -> bool:
+        return self.temperature == 1
+
+
+class ReconstructRequest(ImagesRequest):
+    """Encode pictures to q(z | x) = N(mu, exp(logvar)) and decode mu."""
