@@ -1,12 +1,25 @@
-"""Model cards: YAML front matter that the catalogue reads, and text for people."""
+"""Model cards: YAML front matter that the registry reads, and text for people.
+
+The one reader and writer of README.md. Knows no family: which names there are is for others.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from genlab.formats.metadata import BrokenCheckpoint
+
+log = logging.getLogger(__name__)
+
+CARD = "README.md"
+LARGEST = 1e300  # of a metric; neither infinity nor NaN is below it
 PIPELINE_TAGS = {
     "classifier": "image-classification",
     "noisy_classifier": "image-classification",
@@ -17,19 +30,46 @@ def read_card(folder: Path) -> tuple[dict[str, Any], str]:
     """Front matter and text of a checkpoint's README.md.
 
     Raises:
-        ValueError: with one plain sentence, if there is no card or no YAML in it.
+        BrokenCheckpoint: with one plain sentence, if there is no card or no YAML in it.
     """
-    path = Path(folder) / "README.md"
-    if not path.is_file():
-        raise ValueError(f"{folder} has no README.md that names its model family.")
-    parts = path.read_text(encoding="utf-8").split("---\n", 2)
+    path = Path(folder) / CARD
     try:
+        parts = path.read_text(encoding="utf-8-sig").split("---\n", 2)
         front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    except yaml.YAMLError as error:
-        raise ValueError(f"The YAML at the top of {path} cannot be read.") from error
+    except FileNotFoundError:
+        raise BrokenCheckpoint(
+            f"it has no {CARD} (the model card that names its family)."
+        ) from None
+    except OSError as error:
+        why = error.strerror or "the disk says no"
+        raise BrokenCheckpoint(f"its {CARD} cannot be read: {why}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        # PyYAML raises ValueError for a 30th of February, TypeError for a list as a key
+        raise BrokenCheckpoint(f"the YAML at the top of its {CARD} cannot be read.") from error
     if not isinstance(front, dict):
-        raise ValueError(f"{path} does not start with YAML between two lines of ---.")
+        raise BrokenCheckpoint(f"its {CARD} does not start with YAML between two lines of ---.")
     return front, parts[2].lstrip("\n")
+
+
+def read_genlab(folder: Path) -> dict[str, Any]:
+    """What a card says under ``genlab``, as plain JSON values; {} if it says nothing.
+
+    What cannot be JSON is left out with a warning, and so is a metric that is no finite number, no
+    text and no list of these. Raises BrokenCheckpoint as `read_card` does.
+    """
+    front, _ = read_card(folder)
+    stated = front.get("genlab")
+    if not isinstance(stated, dict):
+        return {}
+    card: dict[str, Any] = {}
+    for key, value in stated.items():
+        plain = _plain(value)
+        if plain is None and value is not None:
+            log.warning("%s/%s: %s is left out: it is no plain value", folder, CARD, key)
+        else:
+            card[str(key)] = plain
+    card["metrics"] = _metrics(stated.get("metrics"), folder)
+    return card
 
 
 def write_card(
@@ -45,14 +85,56 @@ def write_card(
     _write(folder, front, text)
 
 
-def update_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+def update_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Put measured figures into the card, replacing those of the same name."""
     front, text = read_card(folder)
-    front["genlab"]["metrics"] = (front["genlab"].get("metrics") or {}) | metrics
+    stated = front.get("genlab")
+    if not isinstance(stated, dict):
+        raise BrokenCheckpoint(f"its {CARD} says nothing under `genlab:`.")
+    earlier = stated.get("metrics")
+    stated["metrics"] = (earlier if isinstance(earlier, dict) else {}) | dict(metrics)
     _write(folder, front, text)
 
 
-def _write(folder: Path, front: dict[str, Any], text: str) -> None:
-    dumped = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, default_flow_style=None)
+def _write(folder: Path, front: Mapping[str, Any], text: str) -> None:
+    dumped = yaml.safe_dump(
+        dict(front), sort_keys=False, allow_unicode=True, default_flow_style=None
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "README.md").write_text(f"---\n{dumped}---\n\n{text.strip()}\n", encoding="utf-8")
+    (folder / CARD).write_text(f"---\n{dumped}---\n\n{text.strip()}\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON keeps it, dates as text; None if it is nothing that JSON can hold."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False, default=_as_text))
+    except (TypeError, ValueError, RecursionError):  # ValueError: NaN, or a list inside itself
+        return None
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _metrics(stated: Any, folder: Path) -> dict[str, Any]:
+    """The metrics that are usable; the others are named in the log."""
+    if stated is None:
+        return {}
+    if not isinstance(stated, dict):
+        log.warning("%s/%s: its metrics are left out: they are no mapping", folder, CARD)
+        return {}
+    usable = {}
+    for key, value in stated.items():
+        if _is_figure(value) or isinstance(value, list) and all(map(_is_figure, value)):
+            usable[str(key)] = value
+        else:
+            log.warning("%s/%s: metric %s is left out: %.60r", folder, CARD, key, value)
+    return usable
+
+
+def _is_figure(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, str) or isinstance(value, int | float) and abs(value) < LARGEST
