@@ -1,6 +1,6 @@
-"""Who runs what: the jobs behind each visitor's buttons, so that Stop and a closed tab end them.
+"""Who runs what: the tickets behind each visitor's buttons, so that Stop and a closed tab end them.
 
-Knows no component, no model and no tensor.
+Knows no page, no model and no driver.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from genlab.engine import Engine, Job
 from genlab.requests import Request
+from genlab.serving.client import Client, Ticket
 
 
 class Stopped(Exception):
@@ -20,43 +20,46 @@ class Stopped(Exception):
 
 
 class Superseded(Exception):
-    """The visitor asked anew before the answer came; the newer run shows its own progress."""
+    """The visitor wanted something else before the answer came; the newer run shows its own."""
 
 
 class Run:
-    """The jobs behind one press of a button; a context manager that leaves none behind."""
+    """The tickets behind one press of a button; a context manager that leaves none open."""
 
-    def __init__(self, desk: Desk, owner: str, slot: str) -> None:
+    def __init__(self, registry: RunRegistry, owner: str, slot: str) -> None:
         self.owner = owner
         self.slot = slot
         self.begun = time.monotonic()
         self.ending: Exception | None = None  # why the run has to end, once it has to
-        self._desk = desk
-        self._jobs: list[Job] = []
+        self._registry = registry
+        self._tickets: list[Ticket] = []
 
     @property
     def open_jobs(self) -> int:
-        """How many of its jobs are waiting or running."""
-        return sum(not job.ended for job in self._jobs)
+        """How many of its requests are waiting or running."""
+        return sum(not ticket.ended for ticket in self._tickets)
 
-    def submit(self, requests: Sequence[Request]) -> list[Job]:
+    def submit(self, requests: Sequence[Request]) -> list[Ticket]:
         """Queue every request; raises UserError, or Stopped and Superseded if it is too late."""
-        if self.ending is not None:
-            raise self.ending
-        jobs = []
+        tickets: list[Ticket] = []
         for request in requests:
-            jobs.append(self._desk.engine.submit(request, self.owner))
-            self._jobs.append(jobs[-1])
-        return jobs
+            if self.ending is not None:
+                raise self.ending
+            tickets.append(self._registry.client.submit(request, self.owner))
+            self._tickets.append(tickets[-1])
+        if self.ending is not None:  # it came while the last one was on its way
+            self.end(self.ending)
+        return tickets
 
     def end(self, why: Exception) -> None:
-        """Cancel the jobs; whoever follows them is told why."""
+        """Cancel what is open; whoever follows it learns why."""
         self.ending = self.ending or why
-        for job in self._jobs:
-            self._desk.engine.cancel(job)
+        for ticket in tuple(self._tickets):
+            if not ticket.ended:
+                self._registry.client.cancel(ticket.id)
 
     def __enter__(self) -> Self:
-        self._desk.enter(self)
+        self._registry.enter(self)
         return self
 
     def __exit__(
@@ -66,14 +69,14 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.end(Stopped())
-        self._desk.leave(self)
+        self._registry.leave(self)
 
 
-class Desk:
+class RunRegistry:
     """The runs of all visitors. A visitor has one run a slot: a newer one replaces it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self._lock = threading.Lock()
         self._runs: dict[tuple[str, str], Run] = {}
 
@@ -84,7 +87,7 @@ class Desk:
     def stop(self, owner: str, slot: str | None = None) -> int:
         """End the owner's run in a slot, or all of them; how many there were."""
         with self._lock:
-            runs = [r for (who, _), r in self._runs.items() if who == owner]
+            runs = [run for (name, _), run in self._runs.items() if name == owner]
         runs = [run for run in runs if slot is None or run.slot == slot]
         for run in runs:
             run.end(Stopped())
@@ -99,7 +102,7 @@ class Desk:
 
     @property
     def open_jobs(self) -> int:
-        """How many jobs of all visitors are waiting or running."""
+        """How many requests of all visitors are waiting or running."""
         with self._lock:
             return sum(run.open_jobs for run in self._runs.values())
 

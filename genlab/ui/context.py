@@ -1,23 +1,25 @@
-"""What every tab is given: the settings, the checkpoints, the engine and who runs what on it."""
+"""What every tab is given: settings, what models there are, the client, runs, pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from genlab.engine import Engine
-from genlab.models.registry import Catalogue
-from genlab.serving.session_runs import Desk
+from genlab.models.registry import Registry
+from genlab.serving.client import Client
+from genlab.serving.session_runs import RunRegistry
 from genlab.settings import Settings
+from genlab.ui.picture_store import PictureStore
 
 
 @dataclass(frozen=True)
-class Lab:
+class AppContext:
     """One running GenLab, as its page sees it."""
 
     settings: Settings
-    catalogue: Catalogue
-    engine: Engine
-    desk: Desk = field(init=False)
+    registry: Registry
+    client: Client
+    runs: RunRegistry = field(init=False)
+    pictures: PictureStore = field(default_factory=PictureStore)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "desk", Desk(self.engine))
+        object.__setattr__(self, "runs", RunRegistry(self.client))

@@ -1,0 +1,131 @@
+"""Finished pictures by address: PNG files in memory, bounded by bytes and age. Knows no model.
+
+The address of a picture is a keyed hash of its file: equal files share one entry, a browser may
+keep what it has loaded, and nobody can guess where another visitor's picture lies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import io
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from genlab.generation_metadata import GenerationMetadata, to_png
+from genlab.images import to_pil
+
+PREFIX = "pictures/"
+"""What every address begins with: relative, so that GenLab may lie under any path of a host."""
+KEPT_SECONDS = 3600.0  # enough to come back from a break
+KEPT_BYTES = 256_000_000
+ENCODERS = 2  # threads; a 1024x1024 PNG takes 0.3 s, and zlib leaves the others running meanwhile
+GONE = "This picture is not here any more: GenLab keeps pictures for an hour. Draw it again."
+
+
+class PictureStore:
+    """PNG files by address; the oldest go when there are too many bytes, all go with age.
+
+    Args:
+        max_bytes: of PNG content that is kept.
+        seconds: that a picture is kept after it was last put.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int = KEPT_BYTES,
+        seconds: float = KEPT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.seconds = seconds
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # oldest first
+        self._nbytes = 0
+        self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="png")
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of pictures are kept now."""
+        return self._nbytes
+
+    async def put(
+        self, images: np.ndarray, metadata: Sequence[GenerationMetadata] = ()
+    ) -> list[str]:
+        """Encode pictures beside the event loop and keep them.
+
+        Args:
+            images: uint8 (N, H, W[, 3]).
+            metadata: none, or one a picture, to be inside its PNG.
+
+        Returns:
+            The address of each, such as ``pictures/<64 hex digits>.png``.
+        """
+        inside = [*metadata, *[None] * (len(images) - len(metadata))]
+        loop = asyncio.get_running_loop()
+        encoded = [
+            loop.run_in_executor(self._encoders, self._put, image, own)
+            for image, own in zip(images, inside, strict=True)
+        ]
+        return list(await asyncio.gather(*encoded))
+
+    def get(self, name: str) -> bytes | None:
+        """The PNG file of that name, the address without its ``pictures/``; None if it is gone."""
+        with self._lock:
+            self._expire()
+            _, content = self._files.get(name, (0.0, None))
+        return content
+
+    def route(self) -> Route:
+        """What serves the addresses; to stand before Gradio's own routes."""
+
+        async def picture(request: Request) -> Response:
+            content = self.get(request.path_params["name"])
+            if content is None:
+                return PlainTextResponse(GONE, status_code=404)
+            kept = f"private, max-age={int(self.seconds)}, immutable"
+            return Response(content, media_type="image/png", headers={"Cache-Control": kept})
+
+        return Route(f"/{PREFIX}{{name}}", picture, methods=["GET"])
+
+    def _put(self, image: np.ndarray, metadata: GenerationMetadata | None) -> str:
+        content = to_png(image, metadata) if metadata is not None else _plain_png(image)
+        name = f"{hmac.new(self._key, content, hashlib.sha256).hexdigest()}.png"
+        with self._lock:
+            if name in self._files:
+                self._remove(name)
+            self._files[name] = (self._clock(), content)
+            self._nbytes += len(content)
+            self._expire()
+            while self._nbytes > self.max_bytes:
+                self._remove(next(iter(self._files)))
+        return PREFIX + name
+
+    def _expire(self) -> None:
+        """Drop what is too old; they lie in the order in which they were put."""
+        last = self._clock() - self.seconds
+        while self._files and next(iter(self._files.values()))[0] < last:
+            self._remove(next(iter(self._files)))
+
+    def _remove(self, name: str) -> None:
+        _, content = self._files.pop(name)
+        self._nbytes -= len(content)
+
+
+def _plain_png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    to_pil(image).save(file, format="PNG")
+    return file.getvalue()
