@@ -1,4 +1,4 @@
-"""How predictions combine under guidance, beside the lab sheet. Knows no model, scheduler or job.
+"""How predictions combine under guidance, with sources. Knows no model, scheduler or job.
 
 Every network here predicts eps, the noise in x_t = sqrt(alphabar_t) x_0 + sqrt(1 - alphabar_t) eps
 (Ho et al. 2020, arXiv:2006.11239, eq. 4). Up to a factor that prediction is the score, the gradient

@@ -5,6 +5,7 @@ A new one is a row in SCHEDULERS. Importing this needs no torch; making a schedu
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,9 +63,19 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
     return getattr(diffusers, row.class_name).from_config(config, **row.config)
 
 
+def step_options(scheduler: Any, **offered: Any) -> dict[str, Any]:
+    """Those of the offered arguments that this scheduler's ``step`` takes.
+
+    To be called once a job: reading a signature takes longer than many a step.
+    """
+    taken = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in offered.items() if name in taken}
+
+
 def alpha_bar(scheduler: Any, step: int) -> float:
     """alphabar_t of a scheduler's step ``step``: the share of signal in x_t's variance, in (0, 1].
 
+    The scheduler's tables must lie on the CPU, or every call waits for the device.
     x_t = sqrt(alphabar_t) x_0 + sqrt(1 - alphabar_t) eps; where a scheduler counts in sigmas,
     x_0 + sigma eps is x_t / sqrt(alphabar_t), so alphabar_t = 1 / (sigma^2 + 1).
     """
@@ -105,7 +116,7 @@ def predicted_clean(
 
 
 def kept_steps(total: int, most: int) -> list[int]:
-    """Which of ``total`` steps a film of at most ``most`` frames keeps: even, the last included."""
+    """Which of ``total`` steps a trajectory of ``most`` frames keeps: even, the last included."""
     if total <= most:
         return list(range(total))
     if most == 1:

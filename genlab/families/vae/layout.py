@@ -1,0 +1,30 @@
+"""Names and shapes of a `ConvVAE`'s weights, from its configuration. Arithmetic; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from genlab.families.layout import Shapes, convolution, linear, transposed_convolution
+
+
+def weight_shapes(config: Mapping[str, Any]) -> Shapes:
+    """What `ConvVAE(**config).state_dict()` holds; raises whatever a wrong configuration leads to."""
+    return _shapes(**config)
+
+
+def _shapes(
+    latent_dim: int, channels: tuple[int, int] = (16, 32), hidden: int = 256, depth: int = 1
+) -> Shapes:
+    c1, c2 = channels
+    shapes = convolution("encoder.0", 1, c1, 4) | convolution("encoder.2", c1, c2, 4)
+    shapes |= linear("encoder.5", c2 * 7 * 7, hidden)
+    shapes |= linear("decoder.0", latent_dim, hidden)
+    for k in range(1, depth):  # every other module is a ReLU
+        shapes |= linear(f"encoder.{5 + 2 * k}", hidden, hidden)
+        shapes |= linear(f"decoder.{2 * k}", hidden, hidden)
+    last = 2 * max(depth, 1)
+    shapes |= linear(f"encoder.{5 + last}", hidden, 2 * latent_dim)
+    shapes |= linear(f"decoder.{last}", hidden, c2 * 7 * 7)
+    shapes |= transposed_convolution(f"decoder.{last + 3}", c2, c1, 4)  # ReLU, Unflatten before
+    return shapes | transposed_convolution(f"decoder.{last + 5}", c1, 1, 4)
