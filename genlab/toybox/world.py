@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 RGB = tuple[int, int, int]
 
@@ -82,7 +83,15 @@ class World:
         """
         path = Path(path)
         path = path / "world.json" if path.is_dir() else path
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        return cls.from_plain(json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> World:
+        """A world from the content of a `world.json`.
+
+        Raises:
+            ValueError: a synonym stands for a word that the world does not have.
+        """
         nouns = {name: Noun(spec["dataset"], spec["class"]) for name, spec in raw["nouns"].items()}
         canonical = {
             *raw["colours"],
@@ -136,9 +145,9 @@ class World:
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of the prompt that Toybox was never taught, in order, each once."""
-        known = {*self.colours, *self.backgrounds, *self.nouns, *self.places, *self.sizes}
-        known |= self.fillers
-        unknown = [w for w in self.words(prompt) if w not in known and any(c.isalnum() for c in w)]
+        taught = {*self.colours, *self.backgrounds, *self.nouns, *self.places, *self.sizes}
+        taught |= self.fillers
+        unknown = [w for w in self.words(prompt) if w not in taught and any(c.isalnum() for c in w)]
         return list(dict.fromkeys(unknown))
 
     def parse(self, prompt: str) -> Scene | None:
@@ -203,8 +212,8 @@ class World:
         else:
             order = [0, 1] if rng.random() < 0.5 else [1, 0]
             place = scene.objects[order[0]].place
-            said = place is not None and (full or rng.random() < 0.85)
-            link = self._say(place, rng) if said and place else "and"
+            say_place = place is not None and (full or rng.random() < 0.85)
+            link = self._say(place, rng) if say_place and place else "and"
             text = f"{phrases[order[0]]} {link} {phrases[order[1]]}"
         if scene.background is not None and (full or rng.random() < 0.85):
             colour = self._say(scene.background, rng)
@@ -236,7 +245,7 @@ class World:
 
     def _say(self, word: str, rng: random.Random) -> str:
         """The word itself most of the time, one of its synonyms else."""
-        others = [said for said, meaning in self.synonyms.items() if meaning == word]
+        others = [synonym for synonym, meaning in self.synonyms.items() if meaning == word]
         return rng.choice(others) if others and rng.random() < 0.3 else word
 
 

@@ -1,1 +1,68 @@
-"""stable_diffusion"""
+"""Stable Diffusion 1.x, 2.x and XL: text to image, many people's pictures in one network call.
+
+Needs no torch. Knows no world that prompts may speak of: it hands on what the files say of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genlab.evaluation.figures import AS_ASKED, CLASSES, CONFIDENCE, SECONDS, SHARPNESS
+from genlab.families.description import Endpoint, FamilyDescription
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.formats import pipelines
+from genlab.formats.hub_layout import read_json
+from genlab.formats.metadata import BrokenCheckpoint
+
+COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+def check(path: Path, card: Mapping[str, Any]) -> None:
+    """Raise BrokenCheckpoint unless a folder holds a whole Stable Diffusion; headers only.
+
+    Of a single file only the configuration beside it is looked at: whoever found the file has read
+    its header to know what it is.
+    """
+    folder = pipelines.configuration(path, card)
+    if pipelines.class_name(folder) not in pipelines.BATCHED:
+        names = " or ".join(pipelines.BATCHED)
+        raise BrokenCheckpoint(f"its model_index.json names no {names}.")
+    missing = [name for name in COMPONENTS if name not in pipelines.components(folder)]
+    if missing:
+        raise BrokenCheckpoint(f"its model_index.json names no {missing[0]}.")
+    if path.is_dir():
+        pipelines.check_folder(path)
+    else:
+        pipelines.check_parts(folder)
+
+
+def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """``own_scheduler``: it takes any; ``world``: what world.json holds, if there is one."""
+    world = path / "world.json"
+    content = {"world": read_json(world)} if world.is_file() else {}
+    return {"own_scheduler": False} | content
+
+
+FAMILY = FamilyDescription(
+    name="stable_diffusion",
+    label="stable diffusion",
+    requests=(StableDiffusionRequest,),
+    runner="genlab.families.stable_diffusion.runner:StableDiffusionRunner",
+    check=check,
+    count_parameters=pipelines.count_parameters,
+    facts=facts,
+    endpoint=Endpoint(
+        name="stable_diffusion_sample",
+        summary="Text to image. Returns picture files and figures; "
+        'figures["notes"] says what was cut.',
+        checkpoint="stable-diffusion-toybox",
+        fields=(
+            "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler",
+            "seed", "count", "checkpoint",
+        ),
+    ),
+    options={"num_inference_steps": "steps"},
+    strip=(SECONDS, SHARPNESS, CONFIDENCE, AS_ASKED, CLASSES),
+)  # fmt: skip
