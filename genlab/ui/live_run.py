@@ -11,85 +11,30 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from html import escape
-from typing import Self
+from typing import Any, Self
 
-import numpy as np
-
-from genlab.engine.events import (
-    FINAL, Cancelled, Event, Failed, Loading, Progress, Queued, Result,
-)  # fmt: skip
-from genlab.requests import Request, SampleRequest, UserError
+from genlab.engine.events import FINAL, Cancelled, Event, Failed, Progress, Queued, Result
+from genlab.requests import SampleRequest, UserError
 from genlab.serving.client import Ticket
 from genlab.serving.session_runs import Run, Stopped, Superseded
-from genlab.ui.components.metric_strip import bar
-from genlab.ui.components.pictures import reduced
+from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.progress import (
+    error_line,
+    how_far,
+    plural,
+    progress,
+    status_line,
+    summary,
+)
 from genlab.ui.context import AppContext
+
+__all__ = [
+    "Cell", "CellView", "Frame", "error_line", "how_far", "keep", "live_run", "plural", "progress",
+    "status_line", "summary",
+]  # fmt: skip
 
 REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
 HEARTBEAT = 1.0  # Gradio notices a closed browser tab only when a generator yields
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is wanted in one place of the page: usually one request, or why there is none."""
-
-    requests: tuple[Request, ...] = ()
-    refused: str = ""
-
-    @classmethod
-    def of(cls, build: Callable[[], Request]) -> Self:
-        """The cell of the request that ``build`` makes, or of the UserError that it raises."""
-        try:
-            return cls((build(),))
-        except UserError as error:
-            return cls(refused=str(error))
-
-
-@dataclass(frozen=True)
-class CellView:
-    """What is to be seen of a cell at one moment.
-
-    Attributes:
-        events: the newest of each request; ``(Failed(refused),)`` for a refusal.
-        pictures: addresses of the finished pictures of its sample requests, in order, once all of
-            its requests have their results; other requests' images are in ``results`` alone.
-    """
-
-    events: tuple[Event, ...]
-    pictures: tuple[str, ...] = ()
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        """Those of its finished requests, in order."""
-        return tuple(event for event in self.events if isinstance(event, Result))
-
-    @property
-    def done(self) -> bool:
-        """Whether every request has its result."""
-        return len(self.results) == len(self.events)
-
-    @property
-    def failed(self) -> str:
-        """The sentence of the first request that failed; "" if none did."""
-        return next((event.message for event in self.events if isinstance(event, Failed)), "")
-
-    @property
-    def previews(self) -> np.ndarray | None:
-        """What its pictures look like by now, thinned, uint8 (N, H, W[, 3]).
-
-        None unless the newest event of every request shows something, and not all are done.
-        """
-        if self.done:
-            return None
-        seen = [_seen(event) for event in self.events]
-        shown = [reduced(picture) for some in seen if some is not None for picture in some]
-        return np.stack(shown) if shown and all(some is not None for some in seen) else None
-
-    @property
-    def share(self) -> float:
-        """How much of it is done, from 0 to 1: the mean of its requests' shares."""
-        return sum(map(share_of, self.events)) / len(self.events) if self.events else 1.0
 
 
 @dataclass(frozen=True)
@@ -137,8 +82,8 @@ async def live_run(
     with context.runs.run(owner, slot) as run:
         cells: _Cells | None = None
         try:
-            cells = _Cells(context, run, build(), alone_may_fail)
-            async with aclosing(cells.follow(in_turn)) as frames:
+            cells = _Cells.begin(context, run, build(), in_turn, alone_may_fail)
+            async with aclosing(cells.follow()) as frames:
                 async for frame in frames:
                     yield frame
             status = summary(cells.results, time.monotonic() - run.begun, noun)
@@ -154,10 +99,7 @@ async def live_run(
 
 
 class _Cells:
-    """The cells of one run while they fill.
-
-    Raises UserError if each of them is refused, or one of them must not be.
-    """
+    """The cells of one run while they fill."""
 
     def __init__(
         self, context: AppContext, run: Run, cells: Sequence[Cell], alone_may_fail: bool
@@ -172,34 +114,56 @@ class _Cells:
         ]
         self._addresses = [[()] * len(cell.requests) for cell in self._cells]
         self._shown: list[tuple[Event, ...]] = [() for _ in self._cells]
-        self._raise_failures()
+        self._filling: asyncio.Future[Any]
+        self._current = list(range(len(self._cells)))  # those that the status is about
+
+    @classmethod
+    def begin(
+        cls,
+        context: AppContext,
+        run: Run,
+        cells: Sequence[Cell],
+        in_turn: bool,
+        alone_may_fail: bool,
+    ) -> Self:
+        """The cells on their way; all are submitted before any is followed, to share their steps.
+
+        Raises UserError if none of them can be served, or one that must be cannot.
+        """
+        begun = cls(context, run, cells, alone_may_fail)
+        begun._raise_failures()
+        if in_turn:
+            begun._filling = asyncio.ensure_future(begun._fill_in_turn())
+        else:
+            tickets = [run.submit(() if cell.refused else cell.requests) for cell in begun._cells]
+            begun._filling = asyncio.gather(*map(begun._fill, range(len(tickets)), tickets))
+        return begun
 
     @property
     def results(self) -> list[Result]:
         """Of all cells."""
         return [e for events in self._events for e in events if isinstance(e, Result)]
 
-    async def follow(self, in_turn: bool) -> AsyncGenerator[Frame, None]:
+    async def follow(self) -> AsyncGenerator[Frame, None]:
         """A frame whenever there are news, up to the moment before the last one.
 
         Raises UserError, Stopped or Superseded.
         """
-        filling = asyncio.ensure_future(self._fill_in_turn() if in_turn else self._fill_together())
         try:
             framed = 0.0
-            while not filling.done():
-                now = time.monotonic()
-                if self._news() or now - framed > HEARTBEAT:
-                    framed = now
-                    yield self.frame(progress([e for events in self._events for e in events]))
-                await asyncio.wait({filling}, timeout=REDRAW)
+            while True:
+                await asyncio.wait({self._filling}, timeout=REDRAW)
                 self._raise_ending()
                 self._raise_failures()
-            await filling  # what submitting raised
-            self._raise_ending()
+                if self._filling.done():
+                    break
+                if self._news() or time.monotonic() - framed > HEARTBEAT:
+                    framed = time.monotonic()
+                    yield self.frame(progress([e for k in self._current for e in self._events[k]]))
+            await self._filling  # raises what went wrong in there
         finally:
-            filling.cancel()
-            await asyncio.gather(filling, return_exceptions=True)
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
 
     def frame(self, status: str, running: bool = True) -> Frame:
         """How all cells stand now."""
@@ -235,15 +199,11 @@ class _Cells:
             return Cell(refused=str(error))
         return cell
 
-    async def _fill_together(self) -> None:
-        """Submit every cell before any is followed, so that their steps are shared."""
-        submitted = [self._run.submit(c.requests if not c.refused else ()) for c in self._cells]
-        await asyncio.gather(*(self._fill(k, tickets) for k, tickets in enumerate(submitted)))
-
     async def _fill_in_turn(self) -> None:
         for k, cell in enumerate(self._cells):
             if cell.refused:
                 continue
+            self._current = [k]
             try:
                 await self._fill(k, self._run.submit(cell.requests))
             except UserError as error:
@@ -279,70 +239,3 @@ async def keep(context: AppContext, request: SampleRequest, result: Result) -> t
     """Put a result's pictures into the store, with what is needed to draw them again."""
     metadata = context.registry.generation_metadata(request, result.fingerprint)
     return tuple(await context.pictures.put(result.images, metadata))
-
-
-def _seen(event: Event) -> np.ndarray | None:
-    """What a request's pictures look like by now, if its newest event says so."""
-    if isinstance(event, Result):
-        return event.images
-    return event.preview if isinstance(event, Progress) else None
-
-
-# --- sentences ------------------------------------------------------------------------------
-
-
-def progress(events: Sequence[Event]) -> str:
-    """The status line while requests wait or run; the slowest one speaks for all."""
-    return status_line(how_far(events)[0])
-
-
-def how_far(events: Sequence[Event]) -> tuple[str, float]:
-    """Where requests that wait or run have got to, in words and from 0 to 1."""
-    loading = next((event for event in events if isinstance(event, Loading)), None)
-    if loading is not None:
-        return f"Loading {loading.title} ...", 0.0
-    waiting = [event for event in events if isinstance(event, Queued)]
-    if waiting:
-        ahead = max(event.position for event in waiting) - 1
-        if ahead <= 0:
-            return "Starting: you are next in line.", 0.0
-        return f"In the queue: {ahead} {plural(ahead, 'request')} before yours.", 0.0
-    moving = [event for event in events if isinstance(event, Progress)]
-    if not moving:
-        return "Finishing.", 1.0
-    last = min(moving, key=share_of)
-    left = f", about {max(1, round(last.eta))} s left" if last.eta and last.eta >= 0.5 else ""
-    return f"Step {last.step} of {last.total}{left}", share_of(last)
-
-
-def share_of(event: Event) -> float:
-    """How much of a request is done, from 0 to 1; what has ended is."""
-    if isinstance(event, Progress):
-        return event.step / event.total
-    return 1.0 if isinstance(event, FINAL) else 0.0
-
-
-def summary(results: Sequence[Result], seconds: float, noun: str = "picture") -> str:
-    """The status line at the end: how much, how long, and what the person should know."""
-    count = sum(len(result.images) for result in results)
-    waited = max((result.waited for result in results), default=0.0)
-    queue = f", {waited:.1f} s of it waiting" if waited >= 0.5 else ""
-    notes = dict.fromkeys(note for result in results for note in result.notes)
-    done = f"{count} {plural(count, noun)} in {seconds:.2f} s{queue}."
-    return status_line(done) + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-
-
-def plural(count: int, noun: str) -> str:
-    """The noun, with an s unless there is one of it."""
-    return noun if count == 1 else f"{noun}s"
-
-
-def status_line(sentence: str, done: float | None = None) -> str:
-    """A calm status line; with a bar if ``done``, from 0 to 1, is given."""
-    line = "" if done is None else bar(done)
-    return f'<p class="said" role="status">{escape(sentence)}</p>{line}'
-
-
-def error_line(sentence: str) -> str:
-    """A status line that names what was wrong."""
-    return f'<p class="complaint" role="alert">{escape(sentence)}</p>'

@@ -1,118 +1,35 @@
-"""The figures under a gallery: sharpness, classes, confidence, FID. Plain HTML, no script."""
+"""The figures under a gallery, as HTML without script: tiles and small charts.
+
+Knows no model and measures nothing: a result brings its figures, and the description of its family
+says which of them are shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from genlab.engine import Result
-from genlab.evaluation.metrics import (
-    class_histogram,
-    classes_above,
-    confidence,
-    diversity_within,
-    sharpness,
-)
-from genlab.models.registry import Entry
-from genlab.requests import PixelDiffusionRequest, Request, SampleRequest
-from genlab.toybox.world import Scene
-from genlab.ui.components.obedience import obedience
+from genlab.evaluation.figures import CLASSES, CONFIDENCE, FID, SECONDS, SHARPNESS, Figure
 
 SHORT = 4  # letters of a class name that fit under a bar
+COVERED = "classes_above_2_percent"
+"""How many classes of a histogram occur; it stands in the histogram's title."""
+CHARTS = ("classes", "scores")
 
 
-def measure(
-    entry: Entry,
-    request: Request,
-    judge: Entry | None,
-    result: Result,
-    opinion: Mapping[str, Any],
-    scene: Scene | None = None,
-) -> dict[str, Any]:
-    """Figures of one result as plain JSON values; only those that can be known are there.
+def strip(figures: Mapping[str, Any], shown: Sequence[Figure]) -> str:
+    """The strip as HTML; "" when nothing is known.
 
     Args:
-        entry: the checkpoint that drew the pictures.
-        request: what was asked of it; the card's FID is shown only for what it was measured on.
-        judge: who judged them, if anybody could.
-        result: the pictures, and the family's extras.
-        opinion: the judge's extras: ``probs`` (N, K), or what it read in each picture.
-        scene: what the prompt asked for, where that is known.
+        figures: of a result; JSON values by key.
+        shown: which of them, in order; tiles stand above charts.
     """
-    figures: dict[str, Any] = {}
-    real = judge.metrics.get("sharpness") if judge is not None else None
-    if real:
-        figures["sharpness_percent"] = round(100 * sharpness(result.images) / float(real), 1)
-    if judge is not None and "probs" in opinion:
-        shares = class_histogram(opinion["probs"])
-        names = judge.card.get("classes") or range(len(shares))
-        figures["class_histogram"] = {
-            str(name): round(float(share), 4) for name, share in zip(names, shares, strict=True)
-        }
-        figures["classes_above_2_percent"] = classes_above(shares)
-        figures["mean_confidence"] = round(confidence(opinion["probs"]), 4)
-        if isinstance(request, PixelDiffusionRequest) and (
-            request.labels or request.guidance != "none"
-        ):
-            figures |= _as_wished(request, opinion)
-    if scene is not None and "nouns" in opinion:
-        figures |= obedience(scene, opinion)
-        figures["mean_confidence"] = round(float(np.mean(opinion["confidence"])), 4)
-    if "scores" in result.extras:
-        figures["discriminator"] = [round(float(s), 4) for s in result.extras["scores"].ravel()]
-    if "fid" in entry.metrics and _measured_so(request, entry.metrics):
-        figures["fid"] = float(entry.metrics["fid"])
-    return figures
-
-
-def _as_wished(request: PixelDiffusionRequest, opinion: Mapping[str, Any]) -> dict[str, Any]:
-    """How many pictures the judge reads as the class wished for, and how they differ within one."""
-    wished = np.asarray(request.wished)
-    right = 100 * float((opinion["probs"].argmax(axis=1) == wished).mean())
-    figures: dict[str, Any] = {"as_asked_percent": {"class": round(right, 1)}}
-    within = diversity_within(opinion["features"], wished)
-    return figures if within is None else figures | {"diversity": round(within, 3)}
-
-
-def _measured_so(request: Request, known: Mapping[str, Any]) -> bool:
-    """Whether the FID among a card's metrics is that of a request's settings."""
-    if isinstance(request, PixelDiffusionRequest):
-        settings = ("guidance_scale", "num_inference_steps", "scheduler")
-        return (request.guidance, request.eta) == ("classifier-free", 0) and all(
-            getattr(request, name) == known.get(name) for name in settings
-        )
-    return isinstance(request, SampleRequest) and request.as_trained
-
-
-def strip(figures: dict[str, Any]) -> str:
-    """The strip as HTML; "" when nothing is known."""
-    tiles = []
-    if "seconds" in figures:
-        tiles.append(_tile("Time", duration(figures["seconds"]), "first step to last"))
-    if "sharpness_percent" in figures:
-        value = figures["sharpness_percent"]
-        tiles.append(_tile("Sharpness", f"{value:.0f} %", "of real pictures'", value / 100))
-    if "mean_confidence" in figures:
-        value = figures["mean_confidence"]
-        tiles.append(_tile("Confidence", f"{100 * value:.0f} %", "of the judge", value))
-    if "fid" in figures:
-        tiles.append(_tile("FID", f"{figures['fid']:.3g}", "lower is better"))
-    for what, value in figures.get("as_asked_percent", {}).items():
-        tiles.append(
-            _tile(what.capitalize(), f"{value:.0f} %", "as asked, reads the judge", value / 100)
-        )
-    charts = []
-    if "class_histogram" in figures:
-        shares = figures["class_histogram"]
-        covered = figures["classes_above_2_percent"]
-        title = f"Classes the judge sees: {covered} of {len(shares)}"
-        charts.append(_bars(title, list(shares.items()), 1 / len(shares), "- - real data"))
-    if "discriminator" in figures:
-        shares = _deciles(figures["discriminator"])
-        charts.append(_bars("What the discriminator thinks", shares, key="D: how sure it is real"))
+    known = [figure for figure in shown if figure.key in figures]
+    tiles = [tile for figure in known for tile in _tiles(figure, figures[figure.key])]
+    charts = [_chart(figure, figures) for figure in known if figure.look in CHARTS]
     if not tiles and not charts:
         return ""
     return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'
@@ -122,16 +39,16 @@ def compact(figures: Mapping[str, Any], unknown: Mapping[str, str] | None = None
     """The strip for a narrow place, as HTML: always the same lines, so that strips can be compared.
 
     Args:
-        figures: as of ``measure``; and ``seconds``, how long it took.
+        figures: of a result; and ``seconds``, how long it took.
         unknown: why a figure has a dash, by its key; said when the dash is pointed at.
     """
-    seen = figures.get("class_histogram", {})
-    lines = {
-        "seconds": ("Time", lambda value: duration(value)),
-        "fid": ("FID", lambda value: f"{value:.2f}"),
-        "sharpness_percent": ("Sharpness", lambda value: f"{value:.0f} %"),
-        "mean_confidence": ("Confidence", lambda value: f"{value:.0%}".replace("%", " %")),
-        "classes_above_2_percent": ("Classes", lambda value: f"{value} of {len(seen)}"),
+    seen = figures.get(CLASSES.key, {})
+    lines: dict[str, tuple[str, Callable[[Any], str]]] = {
+        SECONDS.key: (SECONDS.title, duration),
+        FID.key: (FID.title, lambda value: f"{value:.2f}"),
+        SHARPNESS.key: (SHARPNESS.title, lambda value: written(SHARPNESS, value)),
+        CONFIDENCE.key: (CONFIDENCE.title, lambda value: written(CONFIDENCE, value)),
+        COVERED: ("Classes", lambda value: f"{value} of {len(seen)}"),
     }
     rows = []
     for key, (name, write) in lines.items():
@@ -144,6 +61,17 @@ def compact(figures: Mapping[str, Any], unknown: Mapping[str, str] | None = None
     return f'<div class="strip compact"><dl>{"".join(rows)}</dl>{_bars("", shares)}</div>'
 
 
+def written(figure: Figure, value: Any) -> str:
+    """A figure's single value in a few characters."""
+    if figure.look == "time":
+        return duration(value)
+    if figure.look == "share":
+        return f"{100 * value:.0f} %"
+    if figure.look in ("percent", "percents"):
+        return f"{value:.0f} %"
+    return f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """A time in two or three digits: "0.33 ms", "38 ms", "1.25 s"."""
     if seconds < 0.01:
@@ -154,6 +82,28 @@ def duration(seconds: float) -> str:
 def bar(done: float) -> str:
     """A bar that is filled from 0 to 1."""
     return f'<div class="bar"><i style="width:{min(done, 1):.0%}"></i></div>'
+
+
+def _tiles(figure: Figure, value: Any) -> list[str]:
+    """One tile, or one for each of its parts; none for a chart."""
+    if figure.look in CHARTS:
+        return []
+    if figure.look == "percents":
+        return [
+            _tile(name.capitalize(), written(figure, part), figure.note, part / 100)
+            for name, part in value.items()
+        ]
+    whole = {"share": 1, "percent": 100}.get(figure.look)
+    filled = None if whole is None else value / whole
+    return [_tile(figure.title, written(figure, value), figure.note, filled)]
+
+
+def _chart(figure: Figure, figures: Mapping[str, Any]) -> str:
+    value = figures[figure.key]
+    if figure.look == "scores":
+        return _bars(figure.title, _deciles(value), key=figure.note)
+    covered = f": {figures[COVERED]} of {len(value)}" if COVERED in figures else ""
+    return _bars(figure.title + covered, list(value.items()), 1 / len(value), figure.note)
 
 
 def _deciles(scores: Sequence[float]) -> list[tuple[str, float]]:

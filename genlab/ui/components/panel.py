@@ -1,13 +1,12 @@
 """The pieces that tabs share: choosers, seed and dice, Generate and Stop, galleries, their events.
 
 Knows no model family and no tensor. Inputs reach handlers as the browser or a client sent them
-(``preprocess=False``), so that ``genlab.requests.ask`` is the only place that judges values and a
+(``preprocess=False``), so that ``genlab.requests.parse_request`` is the only place that judges values and a
 wrong one gets its sentence, not Gradio's.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,13 +14,14 @@ from typing import Any
 
 import gradio as gr
 
-from genlab.generation_metadata import Recipe
-from genlab.models.registry import Entry
+from genlab.formats.metadata import ModelMetadata
+from genlab.models.families import FAMILIES
 from genlab.requests import MAX_SEED, Request, SampleRequest
+from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.metric_strip import strip
-from genlab.ui.components.pictures import blank, grid
-from genlab.ui.context import Lab
-from genlab.ui.live_run import Frame, play
+from genlab.ui.components.pictures import blank, file_names, grid
+from genlab.ui.context import AppContext
+from genlab.ui.live_run import live_run
 
 FIRST_SEED = 42
 
@@ -88,13 +88,13 @@ def chooser(
     )
 
 
-def titles(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+def titles(entries: Sequence[ModelMetadata]) -> list[tuple[str, str]]:
     """Checkpoints for a chooser: what the card calls them, and their names."""
     return [(entry.title, entry.name) for entry in entries]
 
 
 def pair(
-    name: str, entries: Sequence[Entry], info: str = "Another one, from the same z."
+    name: str, entries: Sequence[ModelMetadata], info: str = "Another one, from the same z."
 ) -> tuple[gr.Dropdown, gr.Dropdown]:
     """Two choosers, the second for what is shown beside the first; it follows the first's twin."""
     mine = entries[0].name
@@ -122,7 +122,7 @@ def shows_second(beside: gr.Dropdown, column: gr.Column) -> None:
     )  # fmt: skip
 
 
-def twin(entries: Sequence[Entry], name: str) -> str:
+def twin(entries: Sequence[ModelMetadata], name: str) -> str:
     """The checkpoint to compare with: same data set, one name begins with the other; "" if none."""
     mine = next((entry for entry in entries if entry.name == name), None)
     for other in entries:
@@ -189,7 +189,7 @@ def numbered(
 
 
 def wire(
-    lab: Lab,
+    context: AppContext,
     slot: str,
     press: Buttons,
     panels: Sequence[Panel],
@@ -199,24 +199,24 @@ def wire(
     also: Sequence[Callable[..., Any]] = (),
     captions: Captions | None = None,
 ) -> None:
-    """Let Generate (and the events ``also``) run what ``build(*inputs)`` asks for, and Stop end it.
+    """Let Generate (and the events ``also``) run what ``build(*inputs)`` makes, and Stop end it.
 
     Args:
-        slot: the visitor's place at the desk; a newer run there replaces the older.
+        slot: where on the page; a visitor's newer run there replaces the older.
         panels: one for each request that ``build`` may return, in order.
         captions: a result's figures to one caption a picture; none where it has nothing to say.
     """
     gr.on(
         [press.generate.click, *also],
-        drawing(lab, slot, build, len(panels), captions),
+        drawing(context, slot, build, len(panels), captions),
         list(inputs),
         drawn_on(press, panels),
         preprocess=False,
         concurrency_limit=None,
-        trigger_mode="multiple",  # the desk lets the newest win
+        trigger_mode="multiple",  # the newest run of a slot wins
         **PRIVATE,
     )
-    stoppable(lab, slot, press.stop)
+    stoppable(context, slot, press.stop)
 
 
 def drawn_on(press: Buttons, panels: Sequence[Panel]) -> list[gr.components.Component]:
@@ -225,61 +225,61 @@ def drawn_on(press: Buttons, panels: Sequence[Panel]) -> list[gr.components.Comp
 
 
 def drawing(
-    lab: Lab,
+    context: AppContext,
     slot: str,
     build: Callable[..., Sequence[Request]],
     panels: int = 1,
     captions: Captions | None = None,
 ) -> Callable[..., AsyncIterator[tuple[Any, ...]]]:
-    """A handler that runs what ``build(*values)`` asks for and shows it; see ``wire``."""
+    """A handler that runs what ``build(*values)`` makes and shows it; see ``wire``."""
 
     async def generate(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         requests: list[Request] = []
-        recipes: list[list[Recipe]] = []
 
-        def asked() -> Sequence[Request]:
+        def cells() -> Sequence[Cell]:
             # An empty box sends None, which would read oddly in a sentence.
             requests.extend(build(*("" if value is None else value for value in values)))
-            return requests
+            return [Cell((one,)) for one in requests]
 
-        async for frame in play(lab, str(request.session_hash), slot, asked):
-            if frame.results is not None:
-                recipes = await asyncio.to_thread(recipes_of, lab, requests)
+        async for frame in live_run(
+            context, str(request.session_hash), slot, cells, alone_may_fail=False
+        ):
+            updates = [[gr.skip()] * 3 for _ in range(panels)]
+            for k in frame.changed:
+                updates[k] = drawn(context, requests[k], frame.cells[k], captions)
             yield (
                 frame.status,
                 gr.Button(interactive=frame.running),
-                *(u for k in range(panels) for u in drawn(k, frame, requests, recipes)),
+                *(update for panel in updates for update in panel),
             )
-
-    def drawn(
-        k: int, frame: Frame, requests: Sequence[Request], recipes: Sequence[Sequence[Recipe]]
-    ) -> tuple[Any, Any, Any]:
-        """What panel k shows of a frame."""
-        title, gallery, figures = gr.skip(), gr.skip(), gr.skip()
-        known = frame.measures[k] if frame.measures is not None and k < len(requests) else {}
-        said = captions(known) if captions else ()
-        if frame.pictures is not None and k < len(requests) and (said or frame.measures is None):
-            title = heading(lab.catalogue.entry(requests[k].checkpoint).title)
-            room = ["&nbsp;"] * len(frame.pictures[k]) if captions else ()  # so nothing jumps later
-            told = recipes[k] if recipes else ()
-            gallery = grid(frame.pictures[k], said or room, recipes=told)
-        if frame.measures is not None and k < len(requests):
-            figures = strip(known)
-        return title, gallery, figures
 
     return generate
 
 
-def recipes_of(lab: Lab, requests: Sequence[Request]) -> list[list[Recipe]]:
-    """The recipes of each request's pictures; none for pictures that were given, not drawn."""
-    return [lab.catalogue.recipes(r) if isinstance(r, SampleRequest) else [] for r in requests]
+def drawn(
+    context: AppContext, request: Request, view: CellView, captions: Captions | None = None
+) -> list[Any]:
+    """What the outputs of a panel show of its request."""
+    pictures = view.pictures or view.previews
+    if pictures is None or not len(pictures):
+        return [gr.skip()] * 3
+    entry = context.registry.entry(request.checkpoint)
+    figures = view.results[0].figures if view.done else {}
+    words = captions(dict(figures)) if captions else ()
+    room = ["&nbsp;"] * len(pictures) if captions else ()  # so nothing jumps later
+    names = file_names(request) if isinstance(request, SampleRequest) and view.done else ()
+    return [
+        heading(entry.title),
+        grid(pictures, words or room, saved_as=names),
+        strip(figures, FAMILIES[entry.family].strip) if view.done else gr.skip(),
+    ]
 
 
-def stoppable(lab: Lab, slot: str, button: gr.Button) -> None:
+def stoppable(context: AppContext, slot: str, button: gr.Button) -> None:
     """Let a Stop button end the visitor's run in a slot; the run itself then says so."""
 
     def end_run(request: gr.Request) -> None:  # "stop" would take the name of the API's own
-        lab.desk.stop(str(request.session_hash), slot)
+        context.runs.stop(str(request.session_hash), slot)
 
     button.click(end_run, None, None, queue=False, **PRIVATE)
 

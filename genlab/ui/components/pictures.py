@@ -1,7 +1,8 @@
-"""Pictures as HTML with the PNGs inside, so a redraw is one message and nothing flickers.
+"""Pictures as HTML: finished ones by their address, previews inside, so that nothing flickers.
 
-In Gradio's gallery 32 digits are 32 files and 32 requests, for each of thirty visitors at once,
-and again at each move of a slider; here they are one string of a few kilobytes.
+In Gradio's gallery 32 digits are 32 files and 32 requests at each move of a slider, for each of
+thirty visitors; here previews are one string of a few kilobytes, and a browser keeps what it has
+loaded from an address.
 """
 
 from __future__ import annotations
@@ -14,51 +15,61 @@ from html import escape
 
 import numpy as np
 
-from genlab.generation_metadata import Recipe, to_png
 from genlab.images import contact_sheet, to_pil
+from genlab.requests import SampleRequest
 
 SMALL = 128  # pixels; up to here a browser has to enlarge by whole pixels, not to smooth
 PREVIEW = 256  # pixels; as high as a picture is where many are shown or it lasts a moment
 ZOOMED = 4  # columns; from here a picture grows under the pointer
-
-
-SAVE = "this.href = this.parentNode.querySelector('img').src"
-"""The link that saves a picture takes it from beside itself, so that it is in the page once."""
+LOADED = f"this.classList.toggle('pixels', this.naturalHeight <= {SMALL})"
+"""Client-side: only the browser knows how large the picture at an address is."""
 
 
 def grid(
-    images: np.ndarray,
+    pictures: np.ndarray | Sequence[str],
     captions: Sequence[str] = (),
     columns: int | None = None,
-    recipes: Sequence[Recipe] = (),
+    *,
+    saved_as: Sequence[str] = (),
 ) -> str:
     """A grid of pictures, near square unless ``columns`` is given.
 
     Args:
-        images: uint8 (N, H, W[, 3]).
+        pictures: uint8 (N, H, W[, 3]), or N addresses in a ``PictureStore``.
         captions: none, or one a picture.
-        recipes: none, or one a picture: it is inside the PNG, and there is a link to save it.
+        saved_as: none, or the file name of each address: there is a link to save it.
     """
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    told = [*recipes, *[None] * (len(images) - len(recipes))]
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
     cells = (
-        f'<figure><img src="{data_url(image, recipe)}" alt="picture {k + 1} of {len(images)}">'
-        + (_save(recipe) if recipe is not None else "")
+        f"<figure>{image(picture, f'picture {k + 1} of {len(pictures)}')}"
+        + (_save(picture, saved_as[k]) if saved_as and isinstance(picture, str) else "")
         + (f"<figcaption>{captions[k]}</figcaption>" if captions else "")
         + "</figure>"
-        for k, (image, recipe) in enumerate(zip(images, told, strict=True))
+        for k, picture in enumerate(pictures)
     )
-    looks = ["grid"]
-    looks += ["pixels"] if images.shape[1] <= SMALL else []
-    looks += ["zoom"] if columns >= ZOOMED else []
-    return f'<div class="{" ".join(looks)}" style="--columns:{columns}">{"".join(cells)}</div>'
+    looks = "grid zoom" if columns >= ZOOMED else "grid"
+    return f'<div class="{looks}" style="--columns:{columns}">{"".join(cells)}</div>'
 
 
-def _save(recipe: Recipe) -> str:
-    name = escape(f"{recipe.request.checkpoint}-{recipe.request.seed}.png")
+def image(picture: np.ndarray | str, alt: str = "") -> str:
+    """One picture as an ``img``: uint8 (H, W[, 3]) inside it, or from its address."""
+    if isinstance(picture, str):
+        return f'<img src="{picture}" alt="{escape(alt)}" decoding="sync" onload="{LOADED}">'
+    looks = ' class="pixels"' if picture.shape[0] <= SMALL else ""
+    return f'<img{looks} src="{data_url(picture)}" alt="{escape(alt)}">'
+
+
+def file_names(request: SampleRequest) -> list[str]:
+    """What each of a request's pictures is called when it is saved: its model and its own seed."""
+    own = (request.for_image(k) for k in range(request.count))
+    return [f"{request.checkpoint}-{one.seed}.png" for one in own]
+
+
+def _save(address: str, name: str) -> str:
+    seed = name.rpartition("-")[2].removesuffix(".png")
     return (
-        f'<a class="save" href="#" download="{name}" onclick="{SAVE}" title="Save with its recipe" '
-        f'aria-label="Save the picture of seed {recipe.request.seed} with its recipe"></a>'
+        f'<a class="save" href="{address}" download="{escape(name)}" title="Save with its recipe" '
+        f'aria-label="Save the picture of seed {escape(seed)} with its recipe"></a>'
     )
 
 
@@ -79,12 +90,8 @@ def reduced(picture: np.ndarray) -> np.ndarray:
     return picture[::step, ::step]
 
 
-def data_url(image: np.ndarray, recipe: Recipe | None = None) -> str:
-    """A uint8 (H, W[, 3]) picture as a PNG, with its recipe if there is one, in a data URL."""
-    if recipe is None:
-        file = io.BytesIO()
-        to_pil(image).save(file, format="PNG")
-        content = file.getvalue()
-    else:
-        content = to_png(image, recipe)
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+def data_url(picture: np.ndarray) -> str:
+    """A uint8 (H, W[, 3]) picture as a PNG in a data URL: for what is small or lasts a moment."""
+    file = io.BytesIO()
+    to_pil(np.ascontiguousarray(picture)).save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
