@@ -1,75 +1,113 @@
-"""The recipe inside a PNG: all that is needed to draw the same picture again. Knows no model.
+"""What a PNG carries so that its picture can be drawn again. Knows no model and no family.
 
 It is JSON in the PNG's text chunk ``genlab``, which any program that shows PNG text can show. To
-make such a file take ``Catalogue.recipes(request)`` and ``to_png``; to read one,
-``Catalogue.restore``.
+make such a file take ``Registry.generation_metadata`` and ``to_png``; to read one,
+``Registry.restore``.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 import genlab
-from genlab.requests import SAMPLE_REQUESTS, SampleRequest, UserError, ask
+from genlab.requests import SampleRequest, UserError, parse_request
 
 KEY = "genlab"
+FORMAT = 1
+"""Of the JSON; pictures from before it was written down have none and are read like 1."""
 LIBRARIES = ("torch", "diffusers", "transformers")
 LARGEST = 50_000_000  # bytes; no picture of this lab comes near
+RENAMED = {"film": "trajectory"}
+"""Settings that were called otherwise in earlier versions."""
+
+Kinds = Mapping[str, type[SampleRequest]]
+"""The kinds of request that draw pictures, by class name."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one picture was drawn: ask ``request`` again and it is the same picture."""
+class GenerationMetadata:
+    """How one picture was drawn: serve ``request`` again and it is the same picture."""
 
     request: SampleRequest  # of this very picture: its own seed, count 1
     family: str
-    sha256: str  # of the checkpoint's weights, see Catalogue.fingerprint
-    versions: dict[str, str] = field(default_factory=dict)  # genlab and LIBRARIES
+    sha256: str  # of the checkpoint's weights, see `formats.fingerprints`
+    versions: Mapping[str, str] = field(default_factory=dict)  # genlab and LIBRARIES
 
     def to_text(self) -> str:
         """The JSON that a PNG carries; plain ASCII, as its text chunk wants it."""
         return json.dumps(
             {
+                "format": FORMAT,
                 "kind": type(self.request).__name__,
                 "family": self.family,
                 "request": self.request.model_dump(mode="json"),
                 "checkpoint_sha256": self.sha256,
-                "versions": self.versions,
+                "versions": dict(self.versions),
             }
         )
 
     @classmethod
-    def from_text(cls, text: str) -> Recipe:
+    def from_text(cls, text: str, kinds: Kinds) -> GenerationMetadata:
         """Read the JSON back; raises UserError with the first thing that is wrong."""
         try:
-            told = json.loads(text)
-            kind, values = str(told["kind"]), dict(told["request"])
-            family, sha256 = str(told["family"]), str(told["checkpoint_sha256"])
-            versions = {str(name): str(v) for name, v in dict(told["versions"]).items()}
-        except (ValueError, KeyError, TypeError, RecursionError):
+            content = json.loads(text)
+            json.dumps(
+                content, ensure_ascii=False
+            ).encode()  # no half of a character, such as \ud800
+            number = int(content.get("format", FORMAT))
+            name, values = str(content["kind"]), dict(content["request"])
+            family, sha256 = str(content["family"]), str(content["checkpoint_sha256"])
+            versions = {str(name): str(v) for name, v in dict(content["versions"]).items()}
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise UserError("The recipe in this picture is damaged.") from None
-        if kind not in SAMPLE_REQUESTS:
-            raise UserError(f"The recipe is for a {kind[:60]!r}, which GenLab does not know.")
+        if name not in kinds:
+            raise UserError(f"The recipe is for a {name[:60]!r}, which GenLab does not know.")
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
+        if number > FORMAT or _is_newer(versions.get("genlab", "")):
+            _refuse_unknown(kinds[name], values, versions)
         try:
-            request = ask(SAMPLE_REQUESTS[kind], **values)
+            request = parse_request(kinds[name], **values)
         except UserError as error:
             raise UserError(f"The recipe in this picture cannot be used: {error}") from None
         return cls(request, family, sha256, versions)
 
 
-def recipes(request: SampleRequest, family: str, sha256: str) -> list[Recipe]:
-    """One recipe for each of a request's pictures."""
+def _is_newer(other: str) -> bool:
+    """Whether a version of GenLab is above this one."""
+    ours, theirs = (tuple(map(int, re.findall(r"\d{1,9}", v))) for v in (genlab.__version__, other))
+    return theirs > ours
+
+
+def _refuse_unknown(
+    kind: type[SampleRequest], values: Mapping[str, Any], versions: Mapping[str, str]
+) -> None:
+    """Raise UserError with the settings of a newer version that this one does not have."""
+    unknown = [name for name in values if name not in kind.model_fields]
+    if unknown:
+        names = ", ".join(name[:40] for name in unknown[:5])
+        raise UserError(
+            f"The picture was drawn by a newer GenLab ({versions.get('genlab', '?')[:20]}) with "
+            f"settings that this one does not have: {names}."
+        )
+
+
+def for_pictures(request: SampleRequest, family: str, sha256: str) -> list[GenerationMetadata]:
+    """What each of a request's pictures is to carry."""
     here = versions_here()
-    return [Recipe(request.alone(k), family, sha256, here) for k in range(request.count)]
+    return [
+        GenerationMetadata(request.for_image(k), family, sha256, here) for k in range(request.count)
+    ]
 
 
 @cache
@@ -78,23 +116,23 @@ def versions_here() -> dict[str, str]:
     return {"genlab": genlab.__version__} | {name: version(name) for name in LIBRARIES}
 
 
-def put(picture: Image.Image, recipe: Recipe) -> Image.Image:
-    """The picture with its recipe in ``info``: saved as PNG by Gradio, it is in the file."""
-    picture.info[KEY] = recipe.to_text()
+def put(picture: Image.Image, metadata: GenerationMetadata) -> Image.Image:
+    """The picture with its metadata in ``info``: saved as PNG by Gradio, it is in the file."""
+    picture.info[KEY] = metadata.to_text()
     return picture
 
 
-def to_png(image: np.ndarray, recipe: Recipe) -> bytes:
-    """A uint8 (H, W[, 3]) picture as a PNG file, at its own size, that carries its recipe."""
-    told = PngInfo()
-    told.add_text(KEY, recipe.to_text())
+def to_png(image: np.ndarray, metadata: GenerationMetadata) -> bytes:
+    """A uint8 (H, W[, 3]) picture as a PNG file, at its own size, with its metadata inside."""
+    chunks = PngInfo()
+    chunks.add_text(KEY, metadata.to_text())
     file = io.BytesIO()
-    Image.fromarray(image).save(file, format="PNG", pnginfo=told)
+    Image.fromarray(image).save(file, format="PNG", pnginfo=chunks)
     return file.getvalue()
 
 
-def read(content: bytes) -> Recipe:
-    """The recipe in the bytes of a PNG file; raises UserError with one plain sentence."""
+def read(content: bytes, kinds: Kinds) -> GenerationMetadata:
+    """The metadata in the bytes of a PNG file; raises UserError with one plain sentence."""
     if len(content) > LARGEST:
         raise UserError(
             f"This file has {len(content) / 1e6:.0f} MB; no picture of GenLab has more than "
@@ -115,22 +153,22 @@ def read(content: bytes) -> Recipe:
             "This PNG carries no recipe: it is not from GenLab, or a program that it went through "
             "has removed it."
         )
-    return Recipe.from_text(text)
+    return GenerationMetadata.from_text(text, kinds)
 
 
-def differences(recipe: Recipe, sha256: str) -> Sequence[str]:
+def differences(metadata: GenerationMetadata, sha256: str) -> Sequence[str]:
     """Sentences on why the picture may come out differently here; none if all is the same."""
     notes = []
-    name = recipe.request.checkpoint
-    if recipe.sha256 != sha256:
+    name = metadata.request.checkpoint
+    if metadata.sha256 != sha256:
         notes.append(
             f"The picture was drawn with other weights of {name} than lie here, so it will differ."
         )
     here = versions_here()
     other = [
-        f"{library} {recipe.versions[library]} (here {here[library]})"
+        f"{library} {metadata.versions[library]} (here {here[library]})"
         for library in here
-        if recipe.versions.get(library, here[library]) != here[library]
+        if metadata.versions.get(library, here[library]) != here[library]
     ]
     if other:
         notes.append(f"The picture was drawn with {', '.join(other)}; small differences may show.")

@@ -71,7 +71,7 @@ class ImagesRequest(Request):
 R = TypeVar("R", bound=BaseModel)
 
 
-def parse_request(kind: type[R], **values: Any) -> R:
+def parse_request(kind: type[R], /, **values: Any) -> R:
     """Build a request, or raise UserError naming the first wrong value and what is allowed."""
     try:
         return kind(**values)
