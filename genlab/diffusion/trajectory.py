@@ -34,7 +34,7 @@ class Trajectory:
             self._frames[step] = frame()
 
     def extras(self) -> dict[str, np.ndarray]:
-        """``trajectory_steps`` (S,), the kept steps; ``trajectory_<name>`` (S, ...) for each name."""
+        """``trajectory_steps`` (S,), the kept ones; ``trajectory_<name>`` (S, ...) of each name."""
         steps = sorted(self._frames)
         names = self._frames[steps[0]] if steps else ()
         stacked = {f"trajectory_{n}": np.stack([self._frames[s][n] for s in steps]) for n in names}

@@ -1,27 +1,30 @@
-"""The model families, one file each; a new one is a file and a line in FAMILIES."""
+"""The model families, one folder each; a new one is a folder and a line here. Needs no torch."""
 
-from genlab.engine.runner import BrokenCheckpoint, Family, Outcome
-from genlab.families.classifier.runner import ClassifierFamily
-from genlab.families.gan.runner import GANFamily
-from genlab.families.noisy_classifier.runner import NoisyClassifierFamily
-from genlab.families.pixel_diffusion.runner import PixelDiffusionFamily
-from genlab.families.stable_diffusion.runner import StableDiffusionFamily
-from genlab.families.text_to_image.runner import TextToImageFamily
-from genlab.families.vae.runner import VAEFamily
-from genlab.toybox.judge.runner import ToyboxJudgeFamily
+from __future__ import annotations
 
-FAMILIES: dict[str, type[Family]] = {
-    family.name: family
-    for family in (
-        VAEFamily,
-        GANFamily,
-        StableDiffusionFamily,
-        TextToImageFamily,
-        PixelDiffusionFamily,
-        ClassifierFamily,
-        NoisyClassifierFamily,
-        ToyboxJudgeFamily,
+from genlab.families import (
+    classifier,
+    gan,
+    noisy_classifier,
+    pixel_diffusion,
+    stable_diffusion,
+    text_to_image,
+    vae,
+)
+from genlab.families.description import FamilyDescription
+from genlab.toybox import judge
+
+FAMILIES: dict[str, FamilyDescription] = {
+    module.FAMILY.name: module.FAMILY
+    for module in (
+        vae,
+        gan,
+        stable_diffusion,
+        text_to_image,
+        pixel_diffusion,
+        classifier,
+        noisy_classifier,
+        judge,
     )
 }
-
-__all__ = ["FAMILIES", "BrokenCheckpoint", "Family", "Outcome"]
+"""What is known of each family without torch, by the name that a model card gives it."""

@@ -1,1 +1,106 @@
-"""gan"""
+"""GANs: samples of a generator, at the end or along its training. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genlab.engine.events import Result
+from genlab.evaluation.figures import (
+    CLASSES,
+    CONFIDENCE,
+    DISCRIMINATOR,
+    FID,
+    SECONDS,
+    SHARPNESS,
+)
+from genlab.families.description import (
+    ColumnSettings,
+    CompareColumn,
+    Endpoint,
+    FamilyDescription,
+    Find,
+)
+from genlab.families.gan.layout import snapshot_path, snapshot_steps, weight_shapes
+from genlab.families.gan.request import GANRequest
+from genlab.formats.headers import check_weights
+from genlab.formats.hub_layout import check_hub_folder, count_parameters, read_json
+from genlab.formats.metadata import ModelMetadata
+from genlab.requests import Request, UserError, parse_request
+
+
+def check(path: Path, card: Mapping[str, Any]) -> None:
+    """Raise BrokenCheckpoint unless folder and snapshots hold one kind of `DCGAN`; headers only."""
+    check_hub_folder(path, weight_shapes, "DCGAN")
+    wanted = weight_shapes(read_json(path / "config.json"))
+    for step in snapshot_steps(path):
+        check_weights([snapshot_path(path, step)], wanted)
+
+
+def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """``snapshots``: the training steps that it can show, ascending."""
+    return {"snapshots": snapshot_steps(path)}
+
+
+def check_request(request: GANRequest, metadata: ModelMetadata, find: Find) -> None:
+    """Raise UserError unless the model kept the snapshot that is asked for."""
+    steps = metadata.facts.get("snapshots", ())
+    if request.snapshot is None or request.snapshot in steps:
+        return
+    if not steps:
+        raise UserError(f"{request.checkpoint} has no snapshots, only the finished generator.")
+    raise UserError(
+        f"{request.checkpoint} has no snapshot of step {request.snapshot}; "
+        f"it has {', '.join(map(str, steps))}."
+    )
+
+
+def scores(request: GANRequest, result: Result, judged: Result | None) -> dict[str, Any]:
+    """``discriminator``: the probability that each picture is real, as it says itself."""
+    return {"discriminator": [round(float(s), 4) for s in result.extras["scores"].ravel()]}
+
+
+def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]:
+    values = {"seed": settings.seed, "count": settings.count}
+    return [parse_request(GANRequest, checkpoint=metadata.name, **values)]
+
+
+FAMILY = FamilyDescription(
+    name="gan",
+    label="gan",
+    requests=(GANRequest,),
+    runner="genlab.families.gan.runner:GANRunner",
+    check=check,
+    count_parameters=count_parameters,
+    facts=facts,
+    check_request=check_request,
+    endpoint=Endpoint(
+        name="gan_sample",
+        summary="Run a generator. Returns picture files and figures (with D's scores).",
+        checkpoint="dcgan-mnist",
+        fields=("checkpoint", "seed", "count", "snapshot"),
+    ),
+    columns=(
+        CompareColumn(
+            key="gan",
+            order=30,
+            title="GAN",
+            look="One network call, sharp. Does every digit occur?",
+            checkpoint="dcgan-mnist",
+            requests=_samples,
+        ),
+        CompareColumn(
+            key="gan-collapsed",
+            order=40,
+            title="GAN, collapsed",
+            look="Whatever the z, the same picture: count the bars.",
+            checkpoint="dcgan-mnist-collapsed",
+            requests=_samples,
+        ),
+    ),
+    strip=(SECONDS, SHARPNESS, CONFIDENCE, FID, CLASSES, DISCRIMINATOR),
+    own_figures=scores,
+    evaluate="genlab.families.gan.evaluate:evaluate",
+    training="genlab.families.gan.train:TRAINING",
+)

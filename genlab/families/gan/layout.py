@@ -12,7 +12,7 @@ from genlab.formats.metadata import BrokenCheckpoint
 
 
 def weight_shapes(config: Mapping[str, Any]) -> Shapes:
-    """What `DCGAN(**config).state_dict()` holds; raises whatever a wrong configuration leads to."""
+    """What `DCGAN(**config).state_dict()` holds; raises if a configuration is none of it."""
     return _shapes(**config)
 
 

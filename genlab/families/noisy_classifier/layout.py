@@ -12,7 +12,7 @@ EMBEDDING = 64
 
 
 def weight_shapes(config: Mapping[str, Any]) -> Shapes:
-    """What `NoisyClassifier(**config).state_dict()` holds; raises if a configuration is wrong."""
+    """What `NoisyClassifier(**config).state_dict()` holds; raises if it is none of it."""
     return _shapes(**config)
 
 

@@ -7,6 +7,8 @@ from diffusers.models.embeddings import get_timestep_embedding
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from genlab.families.noisy_classifier.layout import EMBEDDING
+
 
 class NoisyClassifier(nn.Module, PyTorchModelHubMixin):
     """log p(y | x_t, t) for 28x28 grey images (Dhariwal & Nichol 2021, arXiv:2105.05233, sec. 4).
@@ -24,8 +26,7 @@ class NoisyClassifier(nn.Module, PyTorchModelHubMixin):
     ) -> None:
         super().__init__()
         c1, c2 = channels
-        self.embedding = 64
-        self.time = nn.Sequential(nn.Linear(self.embedding, hidden), nn.SiLU())
+        self.time = nn.Sequential(nn.Linear(EMBEDDING, hidden), nn.SiLU())
         self.enter = nn.Conv2d(1, c1, 4, stride=2, padding=1)  # (B, c1, 14, 14)
         self.blocks = nn.ModuleList(
             [_Block(c1, c1, hidden), _Block(c1, c2, hidden, stride=2), _Block(c2, c2, hidden)]
@@ -36,7 +37,7 @@ class NoisyClassifier(nn.Module, PyTorchModelHubMixin):
 
     def forward(self, x_t: Tensor, timesteps: Tensor) -> Tensor:
         """Logits (B, num_classes) of noised images (B, 1, 28, 28) at timesteps (B,) in 0..999."""
-        time = self.time(get_timestep_embedding(timesteps, self.embedding).to(x_t.dtype))
+        time = self.time(get_timestep_embedding(timesteps, EMBEDDING).to(x_t.dtype))
         rows = self.enter(x_t)
         for block in self.blocks:
             rows = block(rows, time)

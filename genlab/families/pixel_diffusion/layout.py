@@ -32,10 +32,11 @@ def check(path: Path, card: Mapping[str, Any]) -> None:
         wanted = outer_shapes(config)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BrokenCheckpoint("its unet/config.json describes no UNet2DModel.") from error
-    if math.isqrt(config["in_channels"]) ** 2 != config["in_channels"]:
+    channels = wanted["conv_in.weight"][1]
+    if math.isqrt(channels) ** 2 != channels:
         raise BrokenCheckpoint(
-            f"its unet/config.json has {config['in_channels']} in_channels, which is no square: "
-            "they are the pixels of square blocks."
+            f"its unet/config.json has {channels} in_channels, which is no square number: they "
+            "are the pixels of square blocks."
         )
     found: Shapes = {}
     for file in unet_files(path):
@@ -54,8 +55,8 @@ def outer_shapes(config: Mapping[str, Any]) -> Shapes:
     Raises KeyError, TypeError, ValueError or IndexError if the configuration is none of one.
     """
     channels, width = int(config["in_channels"]), int(config["block_out_channels"][0])
-    if int(config["sample_size"]) < 1:
-        raise ValueError("sample_size")
+    if min(channels, width, int(config["sample_size"])) < 1:
+        raise ValueError("a size below 1")
     shapes = convolution("conv_in", channels, width, 3)
     shapes |= convolution("conv_out", width, channels, 3)
     # The sines and cosines of t are as many as the first block is wide; diffusers quadruples them.

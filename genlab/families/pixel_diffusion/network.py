@@ -14,10 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlab.diffusion import guidance
-
-CLASSES = 10
-NULL_LABEL = CLASSES
-"""The label that stands for "no class said", Ho & Salimans 2022 (arXiv:2207.12598), section 3.1."""
+from genlab.families.pixel_diffusion.layout import CLASSES, NULL_LABEL
 
 PATCH = 2
 """Side of the pixel blocks that the UNet sees as channels."""
@@ -109,17 +106,17 @@ class PixelDiffusionPipeline(DiffusionPipeline):
             eta: 0 is DDIM, 1 has the variance of DDPM.
             generator: one CPU generator an image, for its noise.
         """
-        wanted = torch.tensor(labels, device=self.device)
-        rows, size = len(wanted), self.image_size
+        classes = torch.tensor(labels, device=self.device)
+        rows, size = len(classes), self.image_size
         owned = list(generator) if generator is not None else [torch.Generator()] * rows
         x_t = torch.stack([torch.randn((1, size, size), generator=g) for g in owned])
         x_t = x_t.to(self.device)
-        null = torch.full_like(wanted, NULL_LABEL)
+        null = torch.full_like(classes, NULL_LABEL)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         progress_bar: Any = self.progress_bar  # whose type diffusers hides
         for t in progress_bar(self.scheduler.timesteps):
             times = t.expand(rows)
-            noise_pred = predict_noise(self.unet, x_t, times, wanted)
+            noise_pred = predict_noise(self.unet, x_t, times, classes)
             if guidance_scale != 1:
                 uncond = predict_noise(self.unet, x_t, times, null)
                 noise_pred = guidance.classifier_free(uncond, noise_pred, guidance_scale)

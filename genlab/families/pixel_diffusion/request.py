@@ -60,5 +60,28 @@ class PixelDiffusionRequest(SampleRequest):
         return tuple((self.seed + k) % 10 for k in range(self.count))
 
     @property
+    def guided(self) -> bool:
+        """Whether guidance moves the prediction: at a scale of 0 none does.
+
+        Nor does classifier-free guidance at 1, where it gives the conditional prediction itself.
+        """
+        if self.guidance == "classifier-free":
+            return self.guidance_scale not in (0, 1)
+        return self.guidance == "classifier" and self.guidance_scale != 0
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """What the UNet predicts at each step: "uncond", "cond" or both, one row an image each.
+
+        A trajectory under classifier-free guidance shows both, whether or not they are combined.
+        """
+        if self.guidance == "classifier-free":
+            if self.guided or self.trajectory:
+                return ("uncond", "cond")
+            if self.guidance_scale == 1:
+                return ("cond",)
+        return ("uncond",)
+
+    @property
     def as_trained(self) -> bool:
-        return False  # the card's FID is for one kind of guidance and one scale
+        return (self.guidance, self.eta) == ("classifier-free", 0)

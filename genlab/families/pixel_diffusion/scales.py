@@ -19,7 +19,7 @@ def measured_scales(folder: Path) -> dict[str, Any]:
     """
     try:
         curves = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(curves, dict):
         return {}

@@ -9,7 +9,7 @@ from genlab.families.layout import Shapes, convolution, linear, transposed_convo
 
 
 def weight_shapes(config: Mapping[str, Any]) -> Shapes:
-    """What `ConvVAE(**config).state_dict()` holds; raises whatever a wrong configuration leads to."""
+    """What `ConvVAE(**config).state_dict()` holds; raises if a configuration is none of it."""
     return _shapes(**config)
 
 
