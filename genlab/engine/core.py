@@ -1,271 +1,300 @@
-"""The engine: submit, cancel, events, tick. Knows no model; one worker thread owns the device."""
+"""The engine's core: add, cancel, step. A plain function of its jobs: no thread, no lock, no model.
+
+Whoever drives it calls `step` again and again; each does one bounded unit of work for all jobs that
+can share it, so jobs join and leave at any step.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
-import torch
-
-from genlab.engine.batcher import Batcher
-from genlab.engine.job import Cancelled, Event, Failed, Job, Progress, Queued, Result
-from genlab.requests import Request, UserError
-
-if TYPE_CHECKING:
-    from genlab.engine.runner import Family
+from genlab.engine.costs import UnitCost
+from genlab.engine.events import Cancelled, Event, Failed, Loading, Progress, Queued, Result
+from genlab.engine.fairness import Fairness, Key
+from genlab.engine.faults import DeviceLost, Guard
+from genlab.engine.job import Job, JobId
+from genlab.engine.previews import PreviewBudget
+from genlab.engine.runner import Runner
+from genlab.requests import Request, SampleRequest, UserError
 
 log = logging.getLogger(__name__)
 
+START, STEP, DECODE = "start", "step", "decode"  # the kinds of work unit
+Waiting = Literal["loading", "no room"]
+
 
 class Models(Protocol):
-    """Where the engine gets models from (the catalogue; a fake in tests)."""
+    """Where the core gets loaded models from (`models.cache`; a fake in tests)."""
 
-    def check(self, request: Request) -> None:
-        """Raise UserError if no model can serve this request. Cheap; any thread."""
-
-    def load(self, name: str) -> Family:
-        """The loaded checkpoint; may be slow. The worker's thread only."""
+    def get(self, name: str, in_use: Collection[str]) -> Runner | Waiting:
+        """The loaded model, or why it has to be asked for again; raises UserError. Never slow."""
         ...
 
-    def has_room(self, name: str, begun: set[str]) -> bool:
-        """Whether that model can be loaded without unloading one of those. Worker's thread."""
-        ...
-
-    def shrink(self) -> bool:
-        """After an out-of-memory: make the next try smaller; False if that is impossible."""
+    def title(self, name: str) -> str:
+        """What a person calls that model."""
         ...
 
 
-class Engine:
-    """Serves everybody's requests from one device by step-level continuous batching.
+@dataclass(frozen=True)
+class FollowUp:
+    """What is to be done with a drawn result before its owner gets it.
+
+    Attributes:
+        request: served as a part of the same job; None if there is nobody to ask.
+        merge: the final result, from the drawn one and the answer, or None without a request.
+    """
+
+    request: Request | None
+    merge: Callable[[Result, Result | None], Result]
+
+
+class Core:
+    """Serves everybody's requests from one device, one unit of work a step.
 
     Args:
-        models: where checkpoints come from.
-        max_rows: most rows in one network call.
-        max_jobs: most requests waiting or running; more are refused with a sentence.
-        max_jobs_per_owner: the same for one owner.
+        models: where loaded models come from.
+        follow_up: what becomes of the result of a request that asks to be judged.
+        clock: seconds; what it says between two calls is a unit's device time.
     """
 
     def __init__(
         self,
         models: Models,
-        *,
-        max_rows: int = 64,
-        max_jobs: int = 256,
-        max_jobs_per_owner: int = 64,
+        follow_up: Callable[[SampleRequest, Result], FollowUp | None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._models = models
-        self._batcher = Batcher(max_rows)
-        self._max_jobs = max_jobs
-        self._max_jobs_per_owner = max_jobs_per_owner
-        self._lock = threading.Condition()  # guards the batcher and _closed
-        self._closed = False
-        self._worker: threading.Thread | None = None
+        self._follow_up = follow_up
+        self._clock = clock
+        self._jobs: dict[JobId, Job] = {}  # in the order of arrival
+        self._events: list[tuple[JobId, Event]] = []
+        self._fairness = Fairness()
+        self._costs: dict[tuple[str, str], UnitCost] = {}  # by checkpoint and kind of unit
+        self._previews = PreviewBudget()
+        self._guard = Guard(self._fail, clock)
+        self._no_room_from: JobId | None = None  # the first job whose model has no room
+        self._stuck = False  # whether every job waits for a model
 
-    # --- any thread -------------------------------------------------------------------------
+    # --- what a driver calls ----------------------------------------------------------------
 
-    def submit(self, request: Request, owner: str = "local") -> Job:
-        """Queue a request; raises UserError if it cannot be served or the queue is full."""
-        self._models.check(request)
-        job = Job(request, owner)
-        with self._lock:
-            if self._closed:
-                raise UserError("GenLab is shutting down; please try again in a minute.")
-            if len(self._batcher) >= self._max_jobs:
-                raise UserError(
-                    f"The queue is full: {self._max_jobs} requests are waiting. "
-                    "Please try again in a moment."
-                )
-            if self._batcher.count(owner) >= self._max_jobs_per_owner:
-                raise UserError(
-                    f"You already have {self._max_jobs_per_owner} requests waiting; "
-                    "let some finish or stop them first."
-                )
-            waiting = sum(other.started_at is None for other in self._batcher.jobs())
-            job.post(Queued(position=waiting + 1))
-            self._batcher.add(job)
-            self._lock.notify_all()
-        return job
+    def add(self, job_id: JobId, request: Request, owner: str) -> None:
+        """Let a request take part from the next step on."""
+        job = Job(job_id, request, owner, self._clock())
+        self._fairness.enter(job, self._jobs.values())
+        waiting = sum(not other.started for other in self._jobs.values())
+        self._jobs[job_id] = job
+        self._post(job, Queued(waiting + 1))
 
-    def cancel(self, job: Job) -> None:
-        """Stop one job, queued or running; nobody else's is touched."""
-        job.cancel()
-        with self._lock:
-            self._lock.notify_all()
+    def cancel(self, job_id: JobId) -> None:
+        """Drop a job; unknown ids are none. Its last event comes with the next step."""
+        if job_id in self._jobs:
+            self._end(self._jobs[job_id], Cancelled())
 
-    def start(self) -> Self:
-        """Start the worker thread."""
-        self._worker = threading.Thread(target=self._work, name="genlab-engine", daemon=True)
-        self._worker.start()
-        return self
+    @property
+    def idle(self) -> bool:
+        """Whether a step has nothing to do until a job comes or a model has been loaded."""
+        return not self._events and (not self._jobs or self._stuck)
 
-    def shutdown(self) -> None:
-        """Refuse new requests, end the ones inside with a sentence, and join the worker."""
-        with self._lock:
-            self._closed = True
-            self._lock.notify_all()
-        if self._worker is not None:
-            self._worker.join()
-        for job in self._batcher.jobs():
-            self._end(job, Failed("GenLab is shutting down; please try again in a minute."))
+    def step(self) -> list[tuple[JobId, Event]]:
+        """One unit of work: choose the jobs, run their network once, tell what came of it.
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.shutdown()
-
-    # --- the worker's thread ----------------------------------------------------------------
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                self._lock.wait_for(lambda: self._closed or len(self._batcher) > 0)
-                if self._closed:
-                    return
-            try:
-                self.tick()
-            except Exception:  # a fault of the engine or a family's list: the worker must go on
-                log.exception("a tick failed; its jobs are given up")
-                for job in self._batcher.jobs():
-                    self._end(job, Failed("GenLab had to give up this request; please try again."))
-
-    def tick(self) -> bool:
-        """One turn: choose a batch, one network call, hand out what came of it.
-
-        Returns whether there was anything to do.
+        Raises:
+            DeviceLost: if no further unit can run in this process; jobs keep their place.
         """
-        self._drop_cancelled()
-        with self._lock:
-            jobs = self._batcher.next_batch(self._turns())
-        if not jobs:
-            return False
-        family = self._family(jobs)
-        if family is None:
-            return True
-        jobs = family.taking_part(jobs)
-        self._start(family, [job for job in jobs if job.started_at is None])
-        predictions = self._together(family.predict, [job for job in jobs if not job.ended])
-        for job, prediction in predictions.items():
-            self._advance(family, job, prediction)
-        moved = [job for job in predictions if not job.ended]
-        done = [job for job in moved if job.step >= job.total]
-        for job, outcome in self._together(family.finish, done).items():
-            now = time.monotonic()
-            begun = job.started_at or now
-            waited = begun - job.submitted_at
-            result = Result(outcome.images, outcome.extras, outcome.notes, now - begun, waited)
-            self._end(job, result)
-        self._report(family, [job for job in moved if job.step < job.total])
-        return True
+        runners = self._runners()
+        ready = self._ready(runners)
+        chosen = self._fairness.next_batch(ready, self._cost, self._rows)
+        self._stuck = chosen is None
+        if chosen is not None:
+            key, jobs = chosen
+            rows = [self._rows(job) for job in jobs]
+            began = self._clock()
+            self._run(runners[key[0]], key[-1], jobs)
+            seconds = self._clock() - began
+            self._cost(key).measured(sum(rows), seconds)
+            self._fairness.charge(key, jobs, rows, seconds)
+            self._previews.worked(runners[key[0]], seconds)
+            self._guard.recover(runners[key[0]])
+        events, self._events = self._events, []
+        return events
 
-    def _turns(self) -> Callable[[Job], bool]:
-        """Whether a job may move in this tick, so that no model is unloaded in the middle of work.
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """For each model that has worked: rows a unit, rows a call, and its out-of-memories."""
+        return {
+            name: {"rows_a_unit": cost.row_limit()} | self._guard.figures(name)
+            for (name, unit), cost in self._costs.items()
+            if unit == STEP
+        }
+
+    # --- who can move -----------------------------------------------------------------------
+
+    def _runners(self) -> dict[str, Runner]:
+        """The loaded models that jobs are for; loads others, and fails jobs whose model cannot be.
 
         A job whose model has no room waits for those that have begun, and jobs that came after it
-        wait too: else a class that draws with one model would keep another's out for good.
+        do not begin either: else a class that draws with one model would keep another's out.
         """
-        jobs = self._batcher.jobs()
-        begun = {job.request.checkpoint for job in jobs if job.started_at is not None}
-        names = {job.request.checkpoint for job in jobs}
-        out = {name for name in names if not self._models.has_room(name, begun)}
-        first = min((job.id for job in jobs if job.request.checkpoint in out), default=None)
-        return lambda job: (
-            first is None
-            or job.request.checkpoint not in out
-            and (job.started_at is not None or job.id < first)
-        )
-
-    def _family(self, jobs: Sequence[Job]) -> Family | None:
-        """The model of a batch, loaded now if need be; a failure to load ends the batch's jobs."""
-        name = jobs[0].request.checkpoint
-        try:
-            return self._models.load(name)
-        except Exception as error:
-            for job in jobs:
-                self._fail(job, error)
-            return None
-
-    def _start(self, family: Family, jobs: Sequence[Job]) -> None:
-        if not jobs:
-            return
-        begun = time.monotonic()
-        for job, state in self._together(family.start, jobs).items():
-            job.state, job.started_at = state, begun
-            job.total = family.total_steps(job)
-        with self._lock:
-            waiting = [job for job in self._batcher.jobs() if job.started_at is None]
-        for position, job in enumerate(waiting, start=1):
-            job.post(Queued(position))
-
-    def _advance(self, family: Family, job: Job, prediction: Any) -> None:
-        try:
-            family.advance(job, prediction)
-            job.step += 1
-        except Exception as error:
-            self._fail(job, error)
-
-    def _report(self, family: Family, jobs: Sequence[Job]) -> None:
-        due = [job for job in jobs if _preview_due(job)]
-        previews = self._together(family.preview, due)
-        for job in jobs:
-            if not job.ended:
-                elapsed = time.monotonic() - (job.started_at or 0)
-                eta = elapsed / job.step * (job.total - job.step)
-                job.post(Progress(job.step, job.total, previews.get(job), eta))
-
-    def _together(
-        self, call: Callable[[list[Job]], list[Any]], jobs: Sequence[Job]
-    ) -> dict[Job, Any]:
-        """``call`` for all jobs at once; if it raises, job by job, and only the culprit fails."""
-        if not jobs:
-            return {}
-        try:
-            return dict(zip(jobs, self._fitting(call, list(jobs)), strict=True))
-        except Exception as error:
-            if len(jobs) == 1:
-                self._fail(jobs[0], error)
-                return {}
-            answers: dict[Job, Any] = {}
-            for job in jobs:
-                answers |= self._together(call, [job])
-            return answers
-
-    def _fitting(self, call: Callable[[list[Job]], list[Any]], jobs: list[Job]) -> list[Any]:
-        """``call``, again with fewer rows as long as the device runs out of memory."""
-        while True:
+        in_use = {job.request.checkpoint for job in self._jobs.values() if job.started}
+        runners: dict[str, Runner] = {}
+        self._no_room_from: JobId | None = None
+        for name in dict.fromkeys(job.request.checkpoint for job in self._jobs.values()):
+            jobs = [job for job in self._jobs.values() if job.request.checkpoint == name]
             try:
-                return call(jobs)
-            except torch.OutOfMemoryError as error:
-                if not self._models.shrink():
-                    raise UserError(
-                        "The device has too little memory for this; ask for fewer images."
-                    ) from error
+                model = self._models.get(name, in_use)
+            except BaseException as error:
+                for job in jobs:
+                    self._fail(job, error)
+                continue
+            if isinstance(model, Runner):
+                runners[name] = model
+                continue
+            if model == "no room":
+                first = min(job.id for job in jobs)
+                self._no_room_from = min(first, self._no_room_from or first)
+            for job in jobs:
+                if not job.announced:
+                    job.announced = True
+                    self._post(job, Loading(self._models.title(name)))
+        return runners
 
-    def _drop_cancelled(self) -> None:
-        with self._lock:
-            gone = [job for job in self._batcher.jobs() if job.cancelled.is_set()]
-        for job in gone:
-            self._end(job, Cancelled())
+    def _ready(self, runners: dict[str, Runner]) -> list[tuple[Key, Job]]:
+        """The jobs that can move, each with the key of its next unit."""
+        ready: list[tuple[Key, Job]] = []
+        exclusive: set[str] = set()  # models whose one job at a time is in ``ready``
+        for job in sorted(self._jobs.values(), key=lambda job: not job.started):
+            name = job.request.checkpoint
+            if name not in runners or name in exclusive:
+                continue
+            late = self._no_room_from is not None and job.id >= self._no_room_from
+            if late and not job.started and job.drawn is None:
+                continue
+            runner = runners[name]
+            for key in self._guard.each([job], lambda j, r=runner: self._key(r, j)):
+                ready.append((key, job))
+                if runner.exclusive:
+                    exclusive.add(name)
+        return sorted(ready, key=lambda pair: pair[1].id)
 
-    def _fail(self, job: Job, error: Exception) -> None:
-        if isinstance(error, UserError):
-            self._end(job, Failed(str(error)))
+    def _key(self, runner: Runner, job: Job) -> Key:
+        if not job.batch_key:
+            job.batch_key = (job.request.checkpoint, *runner.batch_key(job.request))
+            job.rows = max(1, runner.rows(job.request))
+        return (*job.batch_key, _next_unit(runner, job) or DECODE)
+
+    def _cost(self, key: Key) -> UnitCost:
+        return self._costs.setdefault((key[0], key[-1]), UnitCost())
+
+    def _rows(self, job: Job) -> int:
+        return job.rows
+
+    # --- one unit ---------------------------------------------------------------------------
+
+    def _run(self, runner: Runner, unit: str, jobs: Sequence[Job]) -> None:
+        """Run a unit for jobs that share it and move each of them on."""
+        now = self._clock()
+        if unit == START:
+            for job, state in self._guard.together(runner, runner.start, jobs):
+                job.state, job.started = state, True
+                job.started_at = job.started_at or now
+                self._guard.alone(job, lambda job=job: _count_steps(runner, job))
+            self._tell_queue()
+        elif unit == STEP:
+            for job, prediction in self._guard.together(runner, runner.predict, jobs):
+                self._guard.alone(job, lambda job=job, p=prediction: _advance(runner, job, p))
+            self._report(runner, [job for job in jobs if job.id in self._jobs])
+        else:
+            for job, decoded in self._guard.together(runner, runner.decode, jobs):
+                self._guard.alone(job, lambda job=job, d=decoded: runner.store(job, d))
+        for job in [job for job in jobs if job.id in self._jobs and job.started]:
+            self._guard.alone(job, lambda job=job: self._finish_if_done(runner, job))
+
+    def _finish_if_done(self, runner: Runner, job: Job) -> None:
+        if _next_unit(runner, job) is not None:
             return
-        log.error("job %d failed: %r", job.id, job.request, exc_info=error)
-        kind = type(error).__name__
-        self._end(job, Failed(f"GenLab could not finish this request ({kind}); the log says why."))
+        result = runner.result(job)
+        if job.drawn is not None and job.merge is not None:
+            self._end(job, job.merge(job.drawn, result))
+            return
+        now, begun = self._clock(), job.started_at or job.added_at
+        result = replace(
+            result,
+            fingerprint=runner.fingerprint,
+            seconds=now - begun,
+            waited=begun - job.added_at,
+        )
+        follow = None
+        if getattr(job.request, "judge", False) and self._follow_up is not None:
+            job.drawn = result  # from here on the pictures are safe, whatever fails
+            follow = self._follow_up(job.request, result)
+        if follow is None:
+            self._end(job, result)
+        elif follow.request is None:
+            self._end(job, follow.merge(result, None))
+        else:
+            job.goes_on_as(follow.request, follow.merge)
+
+    def _report(self, runner: Runner, jobs: Sequence[Job]) -> None:
+        """Tell how far jobs are, with previews as far as their share of the time allows."""
+        jobs = [job for job in jobs if job.drawn is None]
+        due = self._previews.due(runner, jobs)
+        began = self._clock()
+        previews = dict(self._guard.together(runner, runner.preview, due)) if due else {}
+        self._previews.spent(runner, len(due), self._clock() - began)
+        for job in [job for job in jobs if job.id in self._jobs]:
+            elapsed = self._clock() - (job.started_at or 0)
+            eta = elapsed / job.step * (job.total - job.step)
+            self._post(job, Progress(job.step, job.total, previews.get(job), eta))
+
+    def _tell_queue(self) -> None:
+        waiting = [job for job in self._jobs.values() if not job.started and job.drawn is None]
+        for position, job in enumerate(waiting, start=1):
+            if not job.announced:
+                self._post(job, Queued(position))
+
+    # --- how it ends ------------------------------------------------------------------------
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        """End a job with a sentence; pictures that were drawn before are given, without figures."""
+        if isinstance(error, DeviceLost):
+            raise error
+        if isinstance(error, UserError):
+            sentence = str(error)
+        else:
+            log.error("job %s failed: %r", job.id, job.request, exc_info=error)
+            kind = type(error).__name__
+            sentence = f"GenLab could not finish this request ({kind}); the log says why."
+        if job.drawn is not None:
+            note = f"The pictures could not be measured: {sentence}"
+            self._end(job, replace(job.drawn, notes=(*job.drawn.notes, note)))
+        else:
+            self._end(job, Failed(sentence))
 
     def _end(self, job: Job, event: Event) -> None:
-        with self._lock:
-            self._batcher.remove(job)
-        job.state = None  # frees its latents
-        job.post(event)
+        if self._jobs.pop(job.id, None) is not None:
+            job.state = job.drawn = None  # frees its latents
+            self._post(job, event)
+
+    def _post(self, job: Job, event: Event) -> None:
+        self._events.append((job.id, event))
 
 
-def _preview_due(job: Job) -> bool:
-    every = getattr(job.request, "preview_every", 0)
-    return bool(every) and job.step % every == 0
+def _next_unit(runner: Runner, job: Job) -> str | None:
+    """The kind of unit that a job needs next; None when only its result is left."""
+    if not job.started:
+        return START
+    if job.step < job.total:
+        return STEP
+    return DECODE if runner.undecoded(job) > 0 else None
+
+
+def _count_steps(runner: Runner, job: Job) -> None:
+    job.total = runner.total_steps(job)
+
+
+def _advance(runner: Runner, job: Job, prediction: Any) -> None:
+    runner.advance(job, prediction)
+    job.step += 1

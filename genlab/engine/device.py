@@ -43,6 +43,10 @@ class Device:
         """The same device for another model, with a row limit of its own."""
         return Device(str(self.torch), self.ceiling, self.graphs, self._background)
 
+    def check(self) -> None:
+        """Raise RuntimeError or AssertionError unless something can be put on this device."""
+        torch.zeros(1, device=self.torch)
+
     def graph(self, call: Call, network: nn.Module) -> Call:
         """The same function of rows, as fast as it gets here; hand it to ``call``.
 
@@ -50,8 +54,8 @@ class Device:
             call: takes rows (B, ...) and gives rows; no randomness, no gradient.
             network: holds the weights that it uses.
         """
-        size = sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
-        if not self.graphs or size >= SMALL:
+        tensors = (*network.parameters(), *network.buffers())
+        if not self.graphs or sum(t.numel() * t.element_size() for t in tensors) >= SMALL:
             return call
         return Graph(call, network, self._background)
 

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import onnxruntime
@@ -14,34 +15,36 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-onnxruntime.disable_telemetry_events()  # nothing leaves the room; only its Windows builds send any
-
 Call = Callable[..., Tensor]
 """From tensors with one row an image (B, ...), by position or by name, to one such tensor."""
+Session = onnxruntime.InferenceSession | None
 
 
 class Graph:
     """A call into a network, made into a graph when its first rows come; any number of rows fits.
 
-    Rows of another shape or number format get a graph of their own. What cannot be made into one
-    stays PyTorch's, and the log says why.
+    Rows of another shape or number format get a graph of their own. While one is being made in the
+    background, and for what cannot be made into one, PyTorch serves; the log says why.
 
     Args:
         call: has no randomness, needs no gradient.
         network: holds the weights that ``call`` uses.
+        background: where graphs are made; None: at once, before the first answer.
     """
 
-    def __init__(self, call: Call, network: nn.Module) -> None:
+    def __init__(self, call: Call, network: nn.Module, background: Executor | None = None) -> None:
         self._call = call
         self._network = network
-        self._sessions: dict[tuple[Any, ...], onnxruntime.InferenceSession | None] = {}
+        self._background = background
+        self._sessions: dict[tuple[Any, ...], Future[Session]] = {}
 
     def __call__(self, *rows: Tensor, **named: Tensor) -> Tensor:
         inputs = [*rows, *named.values()]
         kind = (*named, *((tensor.dtype, tensor.shape[1:]) for tensor in inputs))
         if kind not in self._sessions:
-            self._sessions[kind] = self._session(inputs, tuple(named))
-        session = self._sessions[kind]
+            self._sessions[kind] = self._making(inputs, tuple(named))
+        made = self._sessions[kind]
+        session = made.result() if made.done() else None
         if session is None:
             return self._call(*rows, **named)
         feed = {
@@ -49,15 +52,22 @@ class Graph:
         }
         return torch.from_numpy(session.run(None, feed)[0])
 
-    def _session(
-        self, inputs: Sequence[Tensor], named: tuple[str, ...]
-    ) -> onnxruntime.InferenceSession | None:
+    def _making(self, inputs: Sequence[Tensor], named: tuple[str, ...]) -> Future[Session]:
+        # The trace needs two rows: it would take the 1 of a single one for a shape that broadcasts.
+        example = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in inputs)
+        if self._background is not None:
+            return self._background.submit(self._session, example, named)
+        made: Future[Session] = Future()
+        made.set_result(self._session(example, named))
+        return made
+
+    def _session(self, example: tuple[Tensor, ...], named: tuple[str, ...]) -> Session:
         module = _ByPosition(self._call, self._network, named).eval()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             return onnxruntime.InferenceSession(
-                _exported(module, inputs), options, providers=["CPUExecutionProvider"]
+                _exported(module, example), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             log.warning("no graph of a %s: %r", type(self._network).__name__, error)
@@ -80,11 +90,9 @@ def _names(inputs: Sequence[Tensor]) -> list[str]:
     return [f"rows{k}" for k in range(len(inputs))]
 
 
-def _exported(module: nn.Module, inputs: Sequence[Tensor]) -> bytes:
+def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> bytes:
     """The module in the ONNX format, for any number of rows."""
-    names, file = _names(inputs), io.BytesIO()
-    # The trace needs two rows: it would take the 1 of a single one for a shape that broadcasts.
-    example = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in inputs)
+    names, file = _names(example), io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         # dynamo=True, the exporter that is to follow this one, takes 20 s for Toybox instead of 1.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from genlab.engine.events import Result
@@ -24,19 +25,20 @@ class Job:
     owner: str
     added_at: float
     state: Any = None
+    started: bool = False  # whether its runner has given it a state
+    started_at: float | None = None
     step: int = 0
     total: int = 0
-    started_at: float | None = None
+    batch_key: tuple[str, ...] = ()  # jobs with equal ones may share a network call
+    rows: int = 1  # that it adds to one
+    announced: bool = False  # whether its owner has heard that the model is being loaded
     drawn: Result | None = None
-    merge: Any = None  # of a FollowUp, once ``drawn`` is set
-    announced: bool = field(default=False)  # whether its owner knows that the model is loading
+    merge: Callable[[Result, Result | None], Result] | None = None
 
-    def goes_on_as(self, request: Request) -> None:
-        """Begin anew with another request, at its first unit."""
-        self.request, self.state, self.step, self.total = request, None, 0, 0
-        self.announced = False
-
-    @property
-    def started(self) -> bool:
-        """Whether its runner has given it a state."""
-        return self.state is not None
+    def goes_on_as(
+        self, request: Request, merge: Callable[[Result, Result | None], Result]
+    ) -> None:
+        """Begin anew with another request, whose result ``merge`` adds to what is drawn."""
+        self.request, self.merge = request, merge
+        self.state, self.started, self.step, self.total = None, False, 0, 0
+        self.batch_key, self.announced = (), False

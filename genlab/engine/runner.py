@@ -73,6 +73,7 @@ class Runner(ABC):
 
     def store(self, job: Job, decoded: Any) -> None:
         """Keep what ``decode`` gave for a job."""
+        raise NotImplementedError(f"{type(self).__name__} decodes nothing")
 
     def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:
         """What each job looks like by now, uint8 (N, H, W[, 3]); None if that cannot be said."""

@@ -1,0 +1,47 @@
+"""What a unit of work of one model takes, learned by measuring. Knows no model and no clock."""
+
+from __future__ import annotations
+
+UNIT_SECONDS = 0.25
+"""About how long a unit may take: whoever comes waits for one at most."""
+FIRST_ROWS = 16  # before anything was measured
+SLOWER, FASTER = 0.2, 0.5  # weights of a new measurement: a first call's warm-up fades quickly
+
+
+class UnitCost:
+    """Seconds by rows of one kind of unit, and how many rows it may have.
+
+    Rows are counted in powers of two; each has the seconds a row that were measured there.
+    """
+
+    def __init__(self, longest: float = UNIT_SECONDS) -> None:
+        self._longest = longest
+        self._per_row: dict[int, float] = {}  # by rows rounded up to a power of two
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """A unit of so many rows took so long."""
+        size, new = _power_of_two(rows), seconds / max(1, rows)
+        old = self._per_row.get(size, new)
+        self._per_row[size] = old + (SLOWER if new > old else FASTER) * (new - old)
+
+    def seconds(self, rows: int) -> float:
+        """What a unit of so many rows takes, by the nearest measurement; ``rows`` if there is none.
+
+        Without any measurement only the ratio of two answers means something.
+        """
+        if not self._per_row:
+            return float(rows)
+        size = _power_of_two(rows)
+        nearest = min(self._per_row, key=lambda known: abs(known.bit_length() - size.bit_length()))
+        return rows * self._per_row[nearest]
+
+    def row_limit(self) -> int:
+        """Most rows of a unit: as many as fit into its time, at most twice those ever tried."""
+        if not self._per_row:
+            return FIRST_ROWS
+        sizes = [*self._per_row, 2 * max(self._per_row)]
+        return max((size for size in sizes if self.seconds(size) <= self._longest), default=1)
+
+
+def _power_of_two(rows: int) -> int:
+    return 1 << max(0, rows - 1).bit_length()

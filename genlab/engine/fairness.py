@@ -1,0 +1,116 @@
+"""Who goes next, and together: by device time that was measured. Knows no model, no thread.
+
+Every owner has an account of the device seconds that were spent on them; the one with the least
+goes next. Inside an owner's share, their own kinds of work take turns the same way.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
+from genlab.engine.costs import UnitCost
+from genlab.engine.job import Job
+
+REMEMBERED = 1024  # accounts; an owner who was away for so many others begins anew
+
+PATIENCE = 1.25
+"""How much longer than evenly shared a unit may be: what was measured on a busy machine wavers."""
+
+Key = tuple[str, ...]
+"""Jobs with equal keys can share one unit of work: checkpoint, batch key, kind of unit."""
+
+
+class Accounts:
+    """Seconds spent on each name, in a bounded number of accounts."""
+
+    def __init__(self) -> None:
+        self._seconds: OrderedDict[Hashable, float] = OrderedDict()
+
+    def enter(self, name: Hashable, others: Iterable[Hashable]) -> None:
+        """Let a name begin no further back than the least served of those at work.
+
+        So nobody saves up time while away, and nobody who comes has to wait for old debts.
+        """
+        least = min((self.seconds(other) for other in others if other != name), default=0.0)
+        self._seconds[name] = max(self.seconds(name), least)
+        self._seconds.move_to_end(name)
+        while len(self._seconds) > REMEMBERED:
+            self._seconds.popitem(last=False)
+
+    def charge(self, name: Hashable, seconds: float) -> None:
+        """Add what was spent."""
+        self._seconds[name] = self.seconds(name) + seconds
+
+    def seconds(self, name: Hashable) -> float:
+        """What was spent so far; 0 for a new name."""
+        return self._seconds.get(name, 0.0)
+
+
+class Fairness:
+    """Chooses the jobs of the next unit of work, and keeps the accounts."""
+
+    def __init__(self) -> None:
+        self._owners = Accounts()
+        self._kinds = Accounts()  # by (owner, checkpoint and batch key)
+
+    def enter(self, job: Job, jobs: Iterable[Job]) -> None:
+        """A job has come to the ``jobs`` that are here."""
+        self._owners.enter(job.owner, {other.owner for other in jobs})
+
+    def next_batch(
+        self,
+        ready: Sequence[tuple[Key, Job]],
+        cost: Callable[[Key], UnitCost],
+        rows: Callable[[Job], int],
+    ) -> tuple[Key, list[Job]] | None:
+        """The kind of unit that is due and its jobs; None if nothing is ready.
+
+        The least served owner's jobs of one key come first, as many as the row limit has room for,
+        one whatever its size. Others of the same key ride along in the order of their accounts, as
+        long as the unit stays no longer than that owner would wait if the engine were shared
+        evenly: so a picture of two rows is not slowed down by a neighbour's thirty-two.
+
+        Args:
+            ready: jobs that can move, in the order of arrival, each with its key.
+            cost: what units of a key take, learned so far.
+            rows: how many rows a job adds to its next unit.
+        """
+        if not ready:
+            return None
+        owner = min((job.owner for _, job in ready), key=self._owners.seconds)
+        own_keys = dict.fromkeys(key for key, job in ready if job.owner == owner)
+        key = min(own_keys, key=lambda k: self._kinds.seconds((owner, k[:-1])))
+        sharing = [job for k, job in ready if k == key]
+        known = cost(key)
+        limit = known.row_limit()
+        batch: list[Job] = []
+        total = 0
+        for job in (job for job in sharing if job.owner == owner):
+            if not batch or total + rows(job) <= limit:
+                batch.append(job)
+                total += rows(job)
+        people = len({job.owner for _, job in ready})
+        patience = PATIENCE * people * known.seconds(total)
+        for job in self._in_turn([job for job in sharing if job.owner != owner]):
+            more = total + rows(job)
+            if more <= limit and known.seconds(more) <= patience:
+                batch.append(job)
+                total = more
+        return key, batch
+
+    def charge(self, key: Key, jobs: Sequence[Job], rows: Sequence[int], seconds: float) -> None:
+        """Share the time of a unit among its jobs by their rows."""
+        total = max(1, sum(rows))
+        for job, own in zip(jobs, rows, strict=True):
+            self._owners.charge(job.owner, seconds * own / total)
+            self._kinds.charge((job.owner, key[:-1]), seconds * own / total)
+
+    def _in_turn(self, jobs: Sequence[Job]) -> list[Job]:
+        """One job of each owner, then the next of each, the least served owners first."""
+        by_owner: dict[str, list[Job]] = {}
+        for job in jobs:
+            by_owner.setdefault(job.owner, []).append(job)
+        queues = sorted(by_owner.values(), key=lambda own: self._owners.seconds(own[0].owner))
+        most = max(map(len, queues), default=0)
+        return [own[turn] for turn in range(most) for own in queues if turn < len(own)]

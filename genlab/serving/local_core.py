@@ -1,0 +1,53 @@
+"""A core on this process's device: what every driver steps, in whatever thread or process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from genlab.engine.core import Core
+from genlab.engine.device import Device
+from genlab.models.cache import ModelCache
+from genlab.models.judging import Judging
+from genlab.models.registry import Registry
+from genlab.requests import UserError
+from genlab.settings import Settings
+
+
+class LocalCore(Core):
+    """A core that knows which device it runs on."""
+
+    def __init__(self, cache: ModelCache, judging: Judging, device: Device) -> None:
+        super().__init__(cache, judging.follow_up)
+        self.device = device.torch
+
+
+def build_core(
+    registry: Registry,
+    settings: Settings,
+    model_changed: Callable[[], None] | None = None,
+) -> LocalCore:
+    """A core over the registry's models.
+
+    Args:
+        registry: what models there are.
+        settings: device, memory and rows.
+        model_changed: called from a thread of its own when a model has been loaded; None: models
+            are loaded, and graphs made, at once, in the thread that steps.
+
+    Raises:
+        UserError: if there is no such device.
+    """
+    background = None
+    if model_changed is not None:
+        background = ThreadPoolExecutor(1, thread_name_prefix="genlab-load")
+    try:
+        device = Device(settings.device, settings.max_rows, background=background)
+        device.check()
+    except (RuntimeError, AssertionError):
+        raise UserError(f"There is no device {settings.device!r} here.") from None
+    registry.bytes_per_weight = device.dtype.itemsize
+    cache = ModelCache(registry, device, settings.memory_gb * 1e9, background)
+    if model_changed is not None:
+        cache.on_change = model_changed
+    return LocalCore(cache, Judging(registry), device)

@@ -1,0 +1,147 @@
+"""Who goes next: device time is shared evenly between owners, counted on a fake clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from genlab.engine.core import Core
+from genlab.engine.costs import FIRST_ROWS, UnitCost
+from genlab.engine.events import Progress, Result
+from tests.fakes import Clock, CountingRunner, FakeModels, request_of
+
+
+def linear(rows: int) -> float:
+    """Seconds of a call: what a small UNet takes on two cores."""
+    return 0.005 + 0.004 * rows
+
+
+def house(*, seconds=linear, **others) -> tuple[Core, Clock, FakeModels]:
+    """A core whose models take time: "counting" by ``seconds``, others by their own."""
+    clock = Clock()
+    models = FakeModels(CountingRunner(clock, seconds))
+    for name, own in others.items():
+        models.runners[name] = CountingRunner(clock, own)
+    return Core(models, clock=clock), clock, models
+
+
+def finished_after(core: Core, clock: Clock, job_id: int) -> tuple[float, float]:
+    """Seconds until a job has its result, and its longest gap between two events."""
+    begun = last = clock.now
+    longest = 0.0
+    while True:
+        for event_of, event in core.step():
+            if event_of == job_id and isinstance(event, (Progress, Result)):
+                longest = max(longest, clock.now - last)
+                last = clock.now
+                if isinstance(event, Result):
+                    return clock.now - begun, longest
+
+
+def alone(steps: int = 25) -> float:
+    """Seconds that one picture takes in an empty house that has warmed up."""
+    core, clock, _ = house()
+    core.add(1, request_of(steps=steps), "b")
+    return finished_after(core, clock, 1)[0]
+
+
+HEAVY = {
+    "16 pictures of the same model, 100 steps": ("counting", linear, 1, 16, 100),
+    "64 jobs of the same model": ("counting", linear, 64, 1, 50),
+    "long steps of another model": ("other", lambda rows: 0.2, 1, 16, 100),
+    "64 jobs of another model": ("other", lambda rows: 0.03 * rows, 64, 1, 100),
+    "a thousand steps of another model": ("other", lambda rows: 0.18, 1, 16, 100),
+}
+
+
+@pytest.mark.parametrize("heavy", HEAVY)
+def test_a_picture_beside_any_neighbour_takes_at_most_twice_an_even_share(heavy):
+    name, seconds, jobs, count, steps = HEAVY[heavy]
+    core, clock, _ = house(**({"other": seconds} if name == "other" else {}))
+    for k in range(jobs):
+        core.add(k + 1, request_of(steps=steps, count=count, checkpoint=name), "greedy")
+    for _ in range(20):  # the neighbour is at work when the other comes
+        core.step()
+    core.add(1000, request_of(steps=25), "modest")
+    took, _ = finished_after(core, clock, 1000)
+    evenly = 2 * alone()
+    assert took <= 2 * evenly
+
+
+def test_no_unit_is_long_once_a_model_is_known():
+    core, clock, models = house()
+    for k in range(64):
+        core.add(k + 1, request_of(steps=20), f"student {k}")
+    gaps = []
+    for _ in range(60):
+        before = clock.now
+        core.step()
+        gaps.append(clock.now - before)
+    assert max(gaps[10:]) <= 0.3
+    assert max(map(len, models.runner.calls)) >= 32, "and yet a class shares its calls"
+
+
+def test_a_class_shares_each_call_whatever_its_order():
+    core, _, models = house()
+    for k in range(16):
+        core.add(k + 1, request_of(steps=30), f"student {k}")
+    for _ in range(60):
+        core.step()
+    assert len(models.runner.calls[-1]) == 16
+
+
+def test_an_owner_with_twenty_jobs_gets_no_more_time_than_one_with_one():
+    core, clock, models = house()
+    for k in range(20):
+        core.add(k + 1, request_of(steps=100), "greedy")
+    core.add(1000, request_of(steps=10_000, checkpoint="other"), "modest")
+    models.runners["other"] = CountingRunner(clock, linear)
+    while clock.now < 3.0:
+        core.step()
+    greedy, modest = (core._fairness._owners.seconds(name) for name in ("greedy", "modest"))
+    assert greedy == pytest.approx(modest, rel=0.2)
+
+
+def test_who_comes_later_does_not_get_the_time_that_others_had_before():
+    core, clock, models = house(other=linear)
+    core.add(1, request_of(steps=100), "early")
+    while clock.now < 0.5:
+        core.step()
+    core.add(2, request_of(steps=100, checkpoint="other"), "late")
+    before = len(models.runner.calls)
+    for _ in range(20):
+        core.step()
+    assert len(models.runner.calls) - before >= 8, "the early one is not shut out meanwhile"
+
+
+def test_an_owners_long_run_does_not_hold_up_their_own_quick_one():
+    core, clock, _ = house(other=lambda rows: 0.2)
+    core.add(1, request_of(steps=100, checkpoint="other"), "one")
+    for _ in range(5):
+        core.step()
+    core.add(2, request_of(steps=10), "one")
+    took, _ = finished_after(core, clock, 2)
+    assert took < 0.2 * 5
+
+
+def test_a_large_job_runs_though_it_exceeds_every_limit():
+    core, clock, _ = house(seconds=lambda rows: 1.0 * rows)
+    core.add(1, request_of(steps=2, count=16), "a")
+    assert finished_after(core, clock, 1)[0] > 0
+
+
+def test_row_limits_are_found_by_measuring():
+    small, large = UnitCost(), UnitCost()
+    assert small.row_limit() == large.row_limit() == FIRST_ROWS
+    for rows in (16, 32, 64, 128):
+        small.measured(rows, 0.0001 * rows)  # a VAE of 28x28
+    large.measured(2, 1.0)  # SDXL of 1024x1024
+    assert small.row_limit() == 256
+    assert large.row_limit() == 1
+
+
+def test_a_first_call_that_was_slow_is_soon_forgotten():
+    cost = UnitCost()
+    cost.measured(16, 5.0)  # compiles, warms up
+    for _ in range(8):
+        cost.measured(16, 0.05)
+    assert cost.seconds(16) < 0.1
