@@ -21,7 +21,8 @@ from genlab.toybox.train.decoder import CHANNELS, PatchDiscriminator, in_proport
 from genlab.toybox.train.unet import spread_timesteps
 from genlab.training.trainer import warmup_hold_fall
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox"
+TOYBOX = "stable-diffusion-toybox"
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / TOYBOX
 
 
 def glyphs(*_: object) -> tuple[Tensor, Tensor]:
@@ -40,7 +41,7 @@ def test_a_trained_toybox_goes_on_and_its_card_tells_both_parts(
     out, runs = tmp_path / "out", tmp_path / "runs"
     shutil.copytree(SHIPPED, out)
     for steps in (1, 2):  # the second call resumes; its card must not count the first part twice
-        toybox.train(None, "cpu", out, "unet", runs, steps, start_from=SHIPPED)
+        toybox.train(None, "cpu", out, "unet", runs, SHIPPED, steps)
     before = read_card(SHIPPED)[0]["genlab"]["parts"]
     parts = read_card(out)[0]["genlab"]["parts"]
     assert parts[:-1] == before
@@ -70,7 +71,7 @@ def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
     ):
         for name, value in constants.items():
             monkeypatch.setattr(part, name, value)
-    out = tmp_path / "stable-diffusion-toybox"
+    out = tmp_path / TOYBOX
     toybox.train(None, "cpu", out, "unet", tmp_path / "runs")
     parts = read_card(out)[0]["genlab"]["parts"]
     stages = [(part["stage"], part["steps"]) for part in parts]
@@ -156,17 +157,17 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) 
 
 
 def test_only_a_trained_toybox_can_be_gone_on_from(tmp_path: Path) -> None:
-    name, older = "stable-diffusion-toybox", tmp_path / "older"
+    older = tmp_path / "older"
     older.mkdir()
     shutil.copy(SHIPPED / "model_index.json", older)  # from before a Toybox kept its CLIP
-    for recipe, folder, said in (
+    for name, folder, sentence in (
         ("vae-mnist-2d", tmp_path, "Only stable"),
-        (name, tmp_path, "no model_index.json"),
-        (name, older, "no clip/config.json"),
+        (TOYBOX, tmp_path, "no model_index.json"),
+        (TOYBOX, older, "no clip/config.json"),
     ):
-        answer = CliRunner().invoke(app, ["train", recipe, "--start-from", str(folder)])
+        answer = CliRunner().invoke(app, ["train", name, "--start-from", str(folder)])
         assert answer.exit_code == 2
-        assert said in answer.stderr
+        assert sentence in answer.stderr
 
 
 def test_a_rate_climbs_stays_and_falls() -> None:

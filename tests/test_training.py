@@ -1,4 +1,4 @@
-"""The training loops on tiny random data: they learn, resume, and write what the lab can open."""
+"""The training loops on tiny random data: they learn, resume, and write what GenLab can open."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from genlab.families.pixel_diffusion.train import train_pixel_diffusion
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.train import elbo_terms, train_vae
 from genlab.formats.model_card import read_card, update_metrics, write_card
+from genlab.models import training
+from genlab.models.training import trainings
 from genlab.requests import UserError
-from genlab.training.config import RECIPES
+from genlab.training import config
+from genlab.training.config import StagedTraining, TrainingConfig
 from genlab.training.data import Minibatches, load_images, to_network, to_uint8
-from genlab.training.trainer import TrainingRun
+from genlab.training.trainer import Trainer
 
-TINY: dict[Callable[..., TrainingRun], dict[str, Any]] = {
+TINY: dict[Callable[..., Trainer], dict[str, Any]] = {
     train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},
     train_vae: {"epochs": 2, "batch_size": 8, "channels": (2, 2), "hidden": 8},
     train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "hidden": 4, "latent_dim": 3},
@@ -41,6 +44,9 @@ NETWORKS = {
     train_vae: ConvVAE,
     train_gan: DCGAN,
     train_noisy_classifier: NoisyClassifier,
+}
+CONFIGS = {
+    name: training for name, training in trainings().items() if isinstance(training, TrainingConfig)
 }
 
 
@@ -54,22 +60,22 @@ def bars() -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_writes_a_checkpoint_that_opens(
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_training_writes_a_checkpoint_that_opens(
     name: str, bars: tuple[Tensor, Tensor], tmp_path: Path
 ) -> None:
-    recipe = RECIPES[name]
-    settings = {**recipe.hyperparameters, **TINY[recipe.train]}
+    config = CONFIGS[name]
+    settings = {**config.hyperparameters, **TINY[config.loop]}
     if "snapshots" in settings:
         settings["snapshots"] = (0, 2)
-    recipe.train(*bars, tmp_path / name, tmp_path / "work", **settings)
+    config.loop(*bars, tmp_path / name, tmp_path / "work", **settings)
 
     assert (tmp_path / name / "loss.png").stat().st_size > 1000
-    if recipe.family == "pixel_diffusion":
+    if config.family == "pixel_diffusion":
         pipeline = PixelDiffusionPipeline.from_pretrained(tmp_path / name)
         assert tuple(pipeline.unet.config["block_out_channels"]) == (8, 32)
         return
-    network = NETWORKS[recipe.train].from_pretrained(tmp_path / name)
+    network = NETWORKS[config.loop].from_pretrained(tmp_path / name)
     assert isinstance(network, nn.Module)
     assert json.loads((tmp_path / name / "config.json").read_text())["channels"]
     if "snapshots" in settings:
@@ -80,8 +86,8 @@ def test_every_recipe_writes_a_checkpoint_that_opens(
 
 def test_a_classifier_learns_what_is_easy(bars: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     settings = {"epochs": 40, "batch_size": 20, "max_shift": 0, "channels": (4, 4, 8)}
-    run = train_classifier(*bars, tmp_path / "c", tmp_path / "w", **settings)
-    first, last = run.history["loss"][0][1], run.history["loss"][-1][1]
+    trainer = train_classifier(*bars, tmp_path / "c", tmp_path / "w", **settings)
+    first, last = trainer.history["loss"][0][1], trainer.history["loss"][-1][1]
     assert last < first / 2
     assert accuracy(Classifier.from_pretrained(tmp_path / "c"), *bars) == 1.0
 
@@ -89,8 +95,8 @@ def test_a_classifier_learns_what_is_easy(bars: tuple[Tensor, Tensor], tmp_path:
 def test_a_vae_learns_what_is_easy(bars: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     settings = {"latent_dim": 4, "beta": 1.0, "epochs": 60, "batch_size": 20}
     tiny = {"channels": (4, 4), "hidden": 32, "learning_rate": 1e-2}
-    run = train_vae(*bars, tmp_path / "v", tmp_path / "w", **settings, **tiny)
-    assert run.history["loss"][-1][1] < run.history["loss"][0][1] / 2
+    trainer = train_vae(*bars, tmp_path / "v", tmp_path / "w", **settings, **tiny)
+    assert trainer.history["loss"][-1][1] < trainer.history["loss"][0][1] / 2
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
@@ -99,30 +105,30 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     settings = {"latent_dim": 2, "beta": 1.0, **TINY[train_vae]}
     train_vae(*bars, tmp_path / "whole", tmp_path / "w1", **settings)
 
-    log = TrainingRun.log
+    log = Trainer.log
 
-    def interrupted(self: TrainingRun, **values: Any) -> None:
+    def interrupted(self: Trainer, **values: Any) -> None:
         log(self, **values)
         if self.step == 4:
             signal.raise_signal(signal.SIGINT)  # Ctrl+C in the middle of a step
 
-    monkeypatch.setattr(TrainingRun, "log", interrupted)
+    monkeypatch.setattr(Trainer, "log", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
-    monkeypatch.setattr(TrainingRun, "log", log)
+    monkeypatch.setattr(Trainer, "log", log)
     torch.manual_seed(99)
-    run = train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
+    trainer = train_vae(*bars, tmp_path / "parts", tmp_path / "w2", **settings)
 
-    assert run.step == run.total_steps == 10
+    assert trainer.step == trainer.total_steps == 10
     whole = load_file(tmp_path / "whole" / "model.safetensors")
     parts = load_file(tmp_path / "parts" / "model.safetensors")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_the_state_of_another_network_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    TrainingRun(tmp_path, 3, {"network": nn.Linear(2, 2)}, {}).save()
+    Trainer(tmp_path, 3, {"network": nn.Linear(2, 2)}, {}).save()
     with pytest.raises(UserError, match="delete it to train from the start"):
-        TrainingRun(tmp_path, 3, {"network": nn.Linear(2, 3)}, {})
+        Trainer(tmp_path, 3, {"network": nn.Linear(2, 3)}, {})
 
 
 def test_minibatches_depend_on_the_step_alone_and_cover_an_epoch() -> None:
@@ -171,3 +177,35 @@ def test_a_card_keeps_its_text_when_its_metrics_change(tmp_path: Path) -> None:
     assert front["genlab"]["classes"] == ["0"]
     assert front["pipeline_tag"] == "image-classification"
     assert text == "# Hello\n\n---\n\nText.\n"
+
+
+def test_the_card_names_the_file_of_the_loop_its_command_and_what_differs(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path, 1234, {}, {})
+    text = config.card_text("dcgan-mnist", CONFIGS["dcgan-mnist"], trainer, "an abacus")
+    assert "The loop is\n`genlab/families/gan/train.py`" in text
+    assert "`python -m genlab train dcgan-mnist`: 1,234 steps" in text
+    assert "seconds on an abacus" in text
+    assert "- `steps`: 7000" in text
+    plotted = config.card_text("ddpm-mnist", CONFIGS["ddpm-mnist"], trainer, "an abacus")
+    assert "](scales.png)" in plotted
+    assert "](scales.png)" not in text
+
+
+def test_what_is_trained_in_stages_gets_its_stage_and_where_it_goes_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[object, ...]] = []
+    staged = StagedTraining(lambda *values: calls.append(values), ("one", "two"), ("a.json",))
+    monkeypatch.setattr(training, "trainings", lambda: {"house": staged})
+    older, work = tmp_path / "older", tmp_path / "runs"
+    with pytest.raises(UserError, match=r"older is no trained house: it has no a\.json"):
+        training.train("house", tmp_path, work, start_from=older)
+    older.mkdir()
+    (older / "a.json").touch()
+    assert training.train("house", tmp_path, work, None, "cpu", older, "two") is staged
+    assert calls == [(None, "cpu", tmp_path / "house", "two", work / "house", older)]
+
+
+def test_a_training_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(UserError, match="no recipe called 'nothing'; there are: vae-mnist-20d"):
+        training.train("nothing")

@@ -1,22 +1,12 @@
-"""What can be measured about pictures: FID, classes, sharpness, diversity. No model."""
+"""What can be measured about pictures: FID, classes, sharpness, diversity. Knows no model.
+
+Only FID and diversity need torch, and import it when they are called.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
-
-
-class _Identity(nn.Module):
-    """Stands where torchmetrics wants a feature network: the features are there already."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
 
 
 def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
@@ -32,7 +22,8 @@ def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
     Raises:
         ValueError: for other shapes, or for fewer than two rows.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import
+    import torch
+    from torchmetrics.image.fid import FrechetInceptionDistance
 
     a, b = (torch.from_numpy(np.asarray(f, dtype=np.float64)) for f in (features_a, features_b))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
@@ -40,7 +31,13 @@ def fid(features_a: ArrayLike, features_b: ArrayLike) -> float:
             f"FID needs two sets of at least two rows of equal width, not {tuple(a.shape)} "
             f"and {tuple(b.shape)}."
         )
-    metric = FrechetInceptionDistance(_Identity(a.shape[1])).set_dtype(torch.float64)
+
+    class Features(torch.nn.Identity):
+        """Stands for Inception: the features are there already."""
+
+        num_features = a.shape[1]
+
+    metric = FrechetInceptionDistance(Features()).set_dtype(torch.float64)
     metric.update(a, real=True)
     metric.update(b, real=False)
     return max(0.0, float(metric.compute()))  # rounding may leave it a hair below zero
@@ -104,6 +101,8 @@ def diversity(features: ArrayLike) -> float:
 
     0 if all are the same. At most the first 2,000 rows are compared.
     """
+    import torch
+
     rows = torch.from_numpy(np.asarray(features, dtype=np.float32)[:2000])
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"Diversity needs features (N, D) with N >= 2, not {tuple(rows.shape)}.")
@@ -117,5 +116,5 @@ def diversity_within(features: ArrayLike, classes: ArrayLike) -> float | None:
     """
     rows, classes = np.asarray(features), np.asarray(classes)
     groups = [rows[classes == label] for label in np.unique(classes)]
-    known = [diversity(group) for group in groups if len(group) > 1]
-    return float(np.mean(known)) if known else None
+    distances = [diversity(group) for group in groups if len(group) > 1]
+    return float(np.mean(distances)) if distances else None

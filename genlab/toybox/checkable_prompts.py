@@ -1,4 +1,7 @@
-"""Prompts that a judge can check, and how well pictures obey them; knows no pipeline, no engine."""
+"""Prompts that a judge can check, and the shares of pictures that follow them. No torch.
+
+Knows no pipeline and no engine.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ QUESTIONS = ("class", "colour", "background", "place")
 def checkable_scenes(
     world: World, count: int, seed: int = 0, objects: int = 1, held_out: bool = False
 ) -> list[Scene]:
-    """Scenes of medium objects with every attribute told, that go round the nouns.
+    """Scenes of medium objects with every attribute given, that go round the nouns.
 
     Args:
         world: what can be asked for.
@@ -51,29 +54,27 @@ def prompt_for(scene: Scene) -> str:
     return f" {scene.objects[0].place} ".join(things) + f" on a {scene.background} background"
 
 
-def shares(asked: Sequence[Scene], read: Sequence[Scene]) -> dict[str, float]:
+def shares(prompts: Sequence[Scene], pictures: Sequence[Scene]) -> dict[str, float]:
     """Shares of pictures that show what was asked for.
 
     Args:
-        asked: the scenes asked for, each of as many objects.
-        read: the scenes that a judge read, one each.
+        prompts: the scenes asked for, each of as many objects.
+        pictures: the scenes that a judge read, one each.
 
     Returns:
         Shares in 0..1: "class", "colour", "background" and, for two objects, "place"; "all" of
         them; for one object also "digits" and "garments", the share of right classes of each kind.
     """
-    wishes = [fulfilled(a, r) for a, r in zip(asked, read, strict=True)]
+    met = [fulfilled(a, b) for a, b in zip(prompts, pictures, strict=True)]
     result = {
-        question: _mean([w[question] for w in wishes])
-        for question in QUESTIONS
-        if question in wishes[0]
+        question: _mean([m[question] for m in met]) for question in QUESTIONS if question in met[0]
     }
-    result["all"] = _mean([all(w.values()) for w in wishes])
-    if len(asked[0].objects) == 1:
+    result["all"] = _mean([all(m.values()) for m in met])
+    if len(prompts[0].objects) == 1:
         for kind, is_digit in (("digits", True), ("garments", False)):
             right = [
-                wish["class"]
-                for scene, wish in zip(asked, wishes, strict=True)
+                m["class"]
+                for scene, m in zip(prompts, met, strict=True)
                 if scene.objects[0].noun.isdigit() == is_digit
             ]
             if right:

@@ -1,1 +1,1 @@
-"""The loops that made checkpoints/, one file a model; nothing here knows the page."""
+"""What all training loops share: data, steps that resume, loss curve, card. Knows no family."""

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST as plain tensors, and endless shuffled minibatches of them."""
+"""MNIST and Fashion-MNIST as plain tensors, and endless shuffled minibatches. Knows no network."""
 
 from __future__ import annotations
 

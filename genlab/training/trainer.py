@@ -1,4 +1,4 @@
-"""One training run: its progress bar, its log, and the state it resumes from. No network."""
+"""A training loop's steps: progress bar, log, and the state it resumes from. Knows no network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, object]) -> object: ...
 
 
-class TrainingRun:
+class Trainer:
     """Counts the steps of a training loop and makes it resumable.
 
     Args:
@@ -40,7 +40,7 @@ class TrainingRun:
         save_every: seconds between two savings of the state.
 
     Raises:
-        UserError: if `state.pt` belongs to another network or recipe.
+        UserError: if `state.pt` belongs to another network or training.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TrainingRun:
         started = saved = time.monotonic()
         before = self.seconds
         with (
-            _interrupts() as asked_to_stop,
+            _interrupts() as interrupts,
             tqdm(
                 total=self.total_steps, initial=self.step, desc=self.folder.name, mininterval=5.0
             ) as self._bar,
@@ -91,7 +91,7 @@ class TrainingRun:
                 self._bar.update()
                 now = time.monotonic()
                 self.seconds = before + now - started
-                if asked_to_stop:
+                if interrupts:
                     self.save()
                     raise KeyboardInterrupt
                 if now - saved >= self._save_every:
@@ -101,7 +101,7 @@ class TrainingRun:
         self.save()
 
     def log(self, **values: Tensor | float) -> None:
-        """Note scalars of the current step, e.g. `run.log(loss=loss)`; tensors are detached.
+        """Note scalars of the current step, e.g. `trainer.log(loss=loss)`; tensors are detached.
 
         Values are averaged over up to 20 steps before they enter the history, so that a GPU is not
         made to wait for each one.
@@ -165,8 +165,8 @@ class TrainingRun:
                     part.load_state_dict(state[kind][name])
                 except (KeyError, RuntimeError, ValueError) as error:
                     raise UserError(
-                        f"{self.state_file} was saved by another recipe ({kind} {name!r} does not "
-                        "fit): delete it to train from the start."
+                        f"{self.state_file} was saved by another training ({kind} {name!r} does "
+                        "not fit): delete it to train from the start."
                     ) from error
         self.step = state["step"]
         self.seconds = state["seconds"]

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlab.families.classifier.network import Classifier
-from genlab.training.data import Minibatches, to_network
-from genlab.training.trainer import TrainingRun
+from genlab.training.config import TrainingConfig
+from genlab.training.data import CLASSES, Minibatches, to_network
+from genlab.training.trainer import Trainer
 
 EXAMPLES = 1000  # held-out images shipped with the checkpoint
 
@@ -30,7 +31,7 @@ def train_classifier(
     label_smoothing: float = 0.05,
     max_shift: int = 2,
     channels: tuple[int, int, int] = (16, 32, 64),
-) -> TrainingRun:
+) -> Trainer:
     """Train on uint8 images (N, 28, 28) with int64 labels (N,), and write the checkpoint.
 
     Args:
@@ -44,12 +45,12 @@ def train_classifier(
     batches = Minibatches(len(images), batch_size)
     total_steps = max(2, round(epochs * batches.per_epoch))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps)
-    run = TrainingRun(
+    trainer = Trainer(
         work, total_steps, {"network": network}, {"optimizer": optimizer}, {"schedule": schedule}
     )
 
     network.train()
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device
         chosen = batches.indices(step)
         x = to_network(random_shift(images[chosen], max_shift)).to(device)
@@ -65,11 +66,11 @@ def train_classifier(
         # 6. step
         optimizer.step()
         schedule.step()
-        run.log(loss=loss)
+        trainer.log(loss=loss)
 
     network.eval().cpu().save_pretrained(folder)
-    run.write_loss_curve(folder / "loss.png")
-    return run
+    trainer.write_loss_curve(folder / "loss.png")
+    return trainer
 
 
 def random_shift(images: Tensor, max_shift: int) -> Tensor:
@@ -104,3 +105,32 @@ def accuracy(network: Classifier, images: Tensor, labels: Tensor) -> float:
     for x, y in zip(images.split(500), labels.split(500), strict=True):
         correct += int((network(to_network(x).to(device)).argmax(1).cpu() == y).sum())
     return correct / len(images)
+
+
+TRAINING: dict[str, TrainingConfig] = {
+    "mnist-classifier": TrainingConfig(
+        "classifier",
+        "Classifier, MNIST",
+        "mnist",
+        train_classifier,
+        "A three-layer convolutional classifier of handwritten digits.",
+        "The judge of every MNIST model here: class histograms, confidence, and the features that "
+        "FID is measured in.",
+        {"epochs": 14},
+        card={"classes": list(CLASSES["mnist"])},
+        finish=write_examples,
+    ),
+    "fashion-classifier": TrainingConfig(
+        "classifier",
+        "Classifier, Fashion-MNIST",
+        "fashion",
+        train_classifier,
+        "A three-layer convolutional classifier of garments.",
+        "The judge of every Fashion-MNIST model here: class histograms, confidence, and the "
+        "features that FID is measured in.",
+        {"epochs": 7, "max_shift": 1},
+        card={"classes": list(CLASSES["fashion"])},
+        finish=write_examples,
+    ),
+}
+"""The checkpoints that this loop made, by name."""

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from genlab.families.gan.network import DCGAN
+from genlab.training.config import TrainingConfig
 from genlab.training.data import Minibatches, to_network
-from genlab.training.trainer import TrainingRun
+from genlab.training.trainer import Trainer
 
 
 def train_gan(
@@ -38,7 +39,7 @@ def train_gan(
     decay_from: float = 0.5,
     ema: float = 0.999,
     r1: float = 0.0,
-) -> TrainingRun:
+) -> Trainer:
     """Train on uint8 images (N, 28, 28) and write the checkpoint; a plain GAN needs no labels.
 
     Args:
@@ -67,7 +68,7 @@ def train_gan(
     g_schedule = torch.optim.lr_scheduler.LambdaLR(g_optimizer, rate)
     d_schedule = torch.optim.lr_scheduler.LambdaLR(d_optimizer, rate)
     batches = Minibatches(len(images), batch_size)
-    run = TrainingRun(
+    trainer = Trainer(
         work,
         steps,
         {"network": network, "averaged": averaged},
@@ -76,7 +77,7 @@ def train_gan(
     )
 
     network.train()
-    for step in run.steps():
+    for step in trainer.steps():
         if step in snapshots:
             write_snapshot(folder, step, averaged.module, discriminator)
         # 1. data to device
@@ -108,15 +109,15 @@ def train_gan(
             averaged.update_parameters(generator)
         g_schedule.step()
         discriminator.requires_grad_(True)
-        run.log(discriminator=d_loss, generator=g_loss)
+        trainer.log(discriminator=d_loss, generator=g_loss)
 
     if snapshots:
         write_snapshot(folder, steps, averaged.module, discriminator)
     recompute_batch_norm(averaged.module, latent_dim, device)
     generator.load_state_dict(averaged.module.state_dict())
     network.eval().cpu().save_pretrained(folder)
-    run.write_loss_curve(folder / "loss.png")
-    return run
+    trainer.write_loss_curve(folder / "loss.png")
+    return trainer
 
 
 def gradient_penalty(discriminator: nn.Module, x: Tensor) -> Tensor:
@@ -159,3 +160,47 @@ def write_snapshot(folder: Path, step: int, generator: nn.Module, discriminator:
         },
         path,
     )
+
+
+TIMELINE = (0, 25, 100, 300, 700, 1500, 3000, 5000)
+
+TRAINING: dict[str, TrainingConfig] = {
+    "dcgan-mnist": TrainingConfig(
+        "gan",
+        "DCGAN, MNIST",
+        "mnist",
+        train_gan,
+        "A DCGAN: a generator and a discriminator that learnt from each other.",
+        "Sharp where the VAE blurs. Its timeline shows the same z on its way from noise to digit.",
+        {"steps": 7000, "snapshots": TIMELINE},
+    ),
+    "dcgan-fashion": TrainingConfig(
+        "gan",
+        "DCGAN, Fashion-MNIST",
+        "fashion",
+        train_gan,
+        "A DCGAN on garments.",
+        "Textures and prints that the VAE cannot draw.",
+        {"steps": 3500},
+    ),
+    "dcgan-mnist-collapsed": TrainingConfig(
+        "gan",
+        "DCGAN, collapsed, MNIST",
+        "mnist",
+        train_gan,
+        "A DCGAN without batch norm, whose generator lost track of its z.",
+        "Mode collapse: whatever the z, the picture is the same, because it is the one that fools "
+        "the discriminator today. Move the timeline: each time the discriminator learns to reject "
+        "it, the whole generator jumps to another. Nothing was edited: it is dcgan-mnist's loop "
+        "and network with the settings below, above all without batch norm.",
+        {
+            "steps": 400,
+            "snapshots": (0, 25, 50, 100, 150, 200, 250, 300, 350),
+            "batch_norm": False,
+            "generator_rate": 3e-4,
+            "ema": 0.0,
+            "decay_from": 1.0,
+        },
+    ),
+}
+"""The checkpoints that this loop made, by name."""

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from genlab.families.noisy_classifier.network import NoisyClassifier
 from genlab.families.pixel_diffusion.network import build_scheduler
 from genlab.families.pixel_diffusion.train import spread_timesteps
+from genlab.training.config import TrainingConfig
 from genlab.training.data import Minibatches, to_network
-from genlab.training.trainer import TrainingRun, warmup_cosine
+from genlab.training.trainer import Trainer, warmup_cosine
 
 
 def train_noisy_classifier(
@@ -26,7 +27,7 @@ def train_noisy_classifier(
     batch_size: int = 128,
     learning_rate: float = 2e-3,
     weight_decay: float = 0.05,
-) -> TrainingRun:
+) -> Trainer:
     """Train on uint8 images (N, 28, 28) with int64 labels (N,), and write the checkpoint.
 
     Every picture is noised up to a random t, as the diffusion model noises it, and the network is
@@ -42,12 +43,12 @@ def train_noisy_classifier(
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = warmup_cosine(optimizer, steps)
     batches = Minibatches(len(images), batch_size)
-    run = TrainingRun(
+    trainer = Trainer(
         work, steps, {"network": network}, {"optimizer": optimizer}, {"schedule": schedule}
     )
 
     network.train()
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device: pictures, labels, a timestep and noise for each
         chosen = batches.indices(step)
         x_0 = to_network(images[chosen]).to(device)  # (B, 1, 28, 28)
@@ -67,8 +68,39 @@ def train_noisy_classifier(
         # 6. step
         optimizer.step()
         schedule.step()
-        run.log(loss=loss)
+        trainer.log(loss=loss)
 
     network.eval().cpu().save_pretrained(folder)
-    run.write_loss_curve(folder / "loss.png")
-    return run
+    trainer.write_loss_curve(folder / "loss.png")
+    return trainer
+
+
+IN_CLASS = (
+    "Classifier guidance follows the gradient of its log-probability. At high t it sees noise and "
+    "can only guess, at low t it is sure: that is why guidance is weak early and strong late."
+)
+PLOTS = {"accuracy.png": "Accuracy against t"}
+
+TRAINING: dict[str, TrainingConfig] = {
+    "mnist-noisy-classifier": TrainingConfig(
+        "noisy_classifier",
+        "Classifier of noised digits",
+        "mnist",
+        train_noisy_classifier,
+        "A convolutional classifier that is told t and reads digits through the noise of that t.",
+        IN_CLASS,
+        {"steps": 4_000},
+        plots=PLOTS,
+    ),
+    "fashion-noisy-classifier": TrainingConfig(
+        "noisy_classifier",
+        "Classifier of noised garments",
+        "fashion",
+        train_noisy_classifier,
+        "A convolutional classifier that is told t and reads garments through the noise of that t.",
+        IN_CLASS,
+        {"steps": 3_000},
+        plots=PLOTS,
+    ),
+}
+"""The checkpoints that this loop made, by name."""

@@ -1,4 +1,4 @@
-"""Measures guidance: pixel diffusion against its scale, noisy classifiers against t. No page."""
+"""Measures a pixel diffusion under both kinds of guidance, against their scale. Knows no page."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from genlab.engine import Engine
 from genlab.evaluation import metrics
-from genlab.evaluation.sampling import draw, draw_images, joined, judge_images, real_images
-from genlab.models.registry import Catalogue, Entry
-from genlab.requests import GuidanceName, NoisyClassifyRequest, UserError, ask
+from genlab.evaluation.real_images import real_images
+from genlab.evaluation.sampling import (
+    SAMPLES,
+    JudgeFinder,
+    SampleClient,
+    draw_images,
+    judge_for,
+    judge_images,
+)
+from genlab.families.classifier.request import ClassifyRequest
+from genlab.families.pixel_diffusion.request import GuidanceName, PixelDiffusionRequest
+from genlab.formats.metadata import ModelMetadata
 
 STEPS = 50
 SCHEDULER = "ddim"
@@ -23,20 +31,30 @@ SCALES: dict[GuidanceName, tuple[float, ...]] = {
 SWEEP_SAMPLES = 500
 SWEEP_STEPS = 25
 GUIDED_SAMPLES = 1000  # for the methods that the FID target is not about
-TIMESTEPS = (*range(0, 1000, 100), 999)
 
 
-def evaluate_pixel_diffusion(
-    entry: Entry, catalogue: Catalogue, engine: Engine, data: Path | None, count: int
+def evaluate(
+    client: SampleClient,
+    metadata: ModelMetadata,
+    registry: JudgeFinder,
+    data: Path | None = None,
+    samples: int | None = None,
+    pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Sweep both kinds of guidance, then measure each at its best scale with DDIM, 50 steps.
 
     Best is the lowest FID for classifier-free guidance, and for a classifier's the scale of most
-    pictures in the wished class: what it is meant to raise.
+    pictures in the class that it leads to: what it is meant to raise.
 
     Args:
-        count: samples at the best scale of classifier-free guidance; the sweep has `SWEEP_SAMPLES`
-            a scale and `SWEEP_STEPS` steps, the others `GUIDED_SAMPLES`; never more than `count`.
+        client: where the checkpoint and its judge are served.
+        metadata: of the checkpoint.
+        registry: knows its judge.
+        data: torchvision root; None for the setting GENLAB_DATA.
+        samples: how many at the best scale of classifier-free guidance, None for `SAMPLES`; the
+            sweep has `SWEEP_SAMPLES` a scale and `SWEEP_STEPS` steps, the others `GUIDED_SAMPLES`;
+            never more than `samples`.
+        pictures: not used: `write_curves` draws the sweep.
 
     Returns:
         Figures, and the sweep under ``scales``.
@@ -44,30 +62,28 @@ def evaluate_pixel_diffusion(
     Raises:
         UserError: if there is no judge, no data or no classifier to follow.
     """
-    judge = catalogue.judge(entry.dataset)
-    if judge is None:
-        raise UserError(f"{entry.name} cannot be measured: no classifier judges {entry.dataset}.")
-    test, _ = real_images(entry, data, train=False, count=10_000)
-    train, _ = real_images(entry, data, train=True, count=count)
-    real = judge_images(engine, judge, test)["features"]
-    other = judge_images(engine, judge, train)["features"]
+    count, judge = samples or SAMPLES, judge_for(registry, metadata)
+    test, test_labels = real_images(metadata, data, train=False, count=10_000)
+    train, _ = real_images(metadata, data, train=True, count=count)
+    real = judge_images(client, ClassifyRequest, judge.name, test)["features"]
+    other = judge_images(client, ClassifyRequest, judge.name, train)["features"]
 
-    def measured(method: GuidanceName, scale: float, steps: int, samples: int) -> dict[str, Any]:
-        samples = min(samples, count)
+    def measured(method: GuidanceName, scale: float, steps: int, most: int) -> dict[str, Any]:
+        drawn = min(most, count)
         images, _ = draw_images(
-            entry, engine, samples, guidance=method, guidance_scale=scale,
-            num_inference_steps=steps, scheduler=SCHEDULER,
+            client, PixelDiffusionRequest, metadata.name, drawn, guidance=method,
+            guidance_scale=scale, num_inference_steps=steps, scheduler=SCHEDULER,
         )  # fmt: skip
-        judged = judge_images(engine, judge, images)
-        asked = np.arange(samples) % 10  # `PixelDiffusionRequest.wished` of seeds 0, 1, 2...
+        judged = judge_images(client, ClassifyRequest, judge.name, images)
+        targets = np.arange(drawn) % 10  # the `target_classes` of seeds 0, 1, 2...
         histogram = metrics.class_histogram(judged["probs"])
         return {
             "guidance_scale": scale,
             "fid": metrics.fid(real, judged["features"]),
-            "label_accuracy": float((judged["probs"].argmax(axis=1) == asked).mean()),
-            "diversity": metrics.diversity_within(judged["features"], asked),
+            "label_accuracy": float((judged["probs"].argmax(axis=1) == targets).mean()),
+            "diversity": metrics.diversity_within(judged["features"], targets),
             "diversity_of_all": metrics.diversity(judged["features"]),
-            "samples": samples,
+            "samples": drawn,
             "class_entropy": metrics.class_entropy(histogram),
             "classes_above_2_percent": metrics.classes_above(histogram, 0.02),
             "class_histogram": histogram.tolist(),
@@ -76,7 +92,7 @@ def evaluate_pixel_diffusion(
         }
 
     methods: list[GuidanceName] = [
-        m for m in SCALES if m != "classifier" or entry.card.get("classifier")
+        m for m in SCALES if m != "classifier" or metadata.card.get("classifier")
     ]
     unguided = measured("none", 0, SWEEP_STEPS, SWEEP_SAMPLES)
     sweep: dict[GuidanceName, list[dict[str, Any]]] = {
@@ -93,41 +109,15 @@ def evaluate_pixel_diffusion(
     figures["unguided_diversity"] = plain["diversity_of_all"]  # it has no class to stay within
     if "classifier" in sweep:
         scale = max(sweep["classifier"], key=lambda row: row["label_accuracy"])["guidance_scale"]
-        led = measured("classifier", scale, STEPS, GUIDED_SAMPLES)
+        guided = measured("classifier", scale, STEPS, GUIDED_SAMPLES)
         kept = ("guidance_scale", "fid", "label_accuracy", "samples")
-        figures |= {f"classifier_{key}": led[key] for key in kept}
+        figures |= {f"classifier_{key}": guided[key] for key in kept}
     shown = ("guidance_scale", "label_accuracy", "fid", "diversity", "samples")
     scales: dict[str, Any] = {
         method: [{key: row[key] for key in shown} for row in rows] for method, rows in sweep.items()
     }
     few = min(SWEEP_SAMPLES, count)
     scales["fid_floor"] = metrics.fid(real, other[:few])
-    scales["diversity_floor"] = metrics.diversity_within(real[:few], _labels(entry, data, few))
+    scales["diversity_floor"] = metrics.diversity_within(real[:few], test_labels[:few])
     scales |= {"num_inference_steps": SWEEP_STEPS, "scheduler": SCHEDULER}
     return figures | {"num_inference_steps": STEPS, "scheduler": SCHEDULER, "scales": scales}
-
-
-def evaluate_noisy_classifier(
-    entry: Entry, engine: Engine, data: Path | None, count: int
-) -> dict[str, Any]:
-    """Accuracy of a noisy classifier on noised test pictures, at each of `TIMESTEPS`."""
-    images, labels = real_images(entry, data, train=False, count=count)
-    accuracy = []
-    for t in TIMESTEPS:
-        parts = np.array_split(images, max(1, len(images) // 500))
-        requests = (
-            ask(NoisyClassifyRequest, checkpoint=entry.name, images=part, timestep=t, seed=k * 500)
-            for k, part in enumerate(parts)
-        )
-        _, extras = joined(draw(engine, requests))
-        accuracy.append(float((extras["probs"].argmax(axis=1) == labels).mean()))
-    return {
-        "accuracy": accuracy[0],
-        "timesteps": list(TIMESTEPS),
-        "accuracy_by_timestep": accuracy,
-        "samples": len(images),
-    }
-
-
-def _labels(entry: Entry, data: Path | None, count: int) -> np.ndarray:
-    return real_images(entry, data, train=False, count=count)[1]

@@ -17,8 +17,9 @@ from genlab.families.pixel_diffusion.network import (
     build_unet,
     predict_noise,
 )
+from genlab.training.config import TrainingConfig
 from genlab.training.data import Minibatches, to_network
-from genlab.training.trainer import TrainingRun, warmup_cosine
+from genlab.training.trainer import Trainer, warmup_cosine
 
 
 def train_pixel_diffusion(
@@ -34,7 +35,7 @@ def train_pixel_diffusion(
     label_dropout: float = 0.1,
     ema: float = 0.999,
     channels: tuple[int, int] = (32, 64),
-) -> TrainingRun:
+) -> Trainer:
     """Train on uint8 images (N, 28, 28) with int64 labels (N,), and write the pipeline.
 
     Algorithm 1 of Ho et al. 2020 (arXiv:2006.11239). A share of the labels is replaced by
@@ -59,10 +60,10 @@ def train_pixel_diffusion(
     schedule = warmup_cosine(optimizer, steps, warmup=300)
     batches = Minibatches(len(images), batch_size)
     modules = {"unet": unet, "ema": average}
-    run = TrainingRun(work, steps, modules, {"optimizer": optimizer}, {"schedule": schedule})
+    trainer = Trainer(work, steps, modules, {"optimizer": optimizer}, {"schedule": schedule})
 
     unet.train()
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device: pictures, labels (some not told), a timestep and noise for each
         chosen = batches.indices(step)
         x_0 = to_network(images[chosen]).to(device)  # (B, 1, 28, 28)
@@ -85,13 +86,13 @@ def train_pixel_diffusion(
         optimizer.step()
         schedule.step()
         average.update_parameters(unet)
-        run.log(loss=loss)
+        trainer.log(loss=loss)
 
     trained = average.module.eval().cpu()
     assert isinstance(trained, UNet2DModel)
     PixelDiffusionPipeline(trained, scheduler).save_pretrained(folder, safe_serialization=True)
-    run.write_loss_curve(folder / "loss.png")
-    return run
+    trainer.write_loss_curve(folder / "loss.png")
+    return trainer
 
 
 def spread_timesteps(count: int, total: int) -> Tensor:
@@ -101,3 +102,36 @@ def spread_timesteps(count: int, total: int) -> Tensor:
     (Kingma et al. 2021, arXiv:2107.00630, appendix I.1).
     """
     return ((torch.arange(count) + torch.rand(count)) / count * total).long()
+
+
+IN_CLASS = (
+    "One network gives the unconditional and the conditional prediction, so every kind of guidance "
+    "can be put side by side from the same noise; and few steps beside many."
+)
+PLOTS = {"scales.png": "Accuracy, FID and diversity against guidance_scale"}
+
+TRAINING: dict[str, TrainingConfig] = {
+    "ddpm-mnist": TrainingConfig(
+        "pixel_diffusion",
+        "Pixel diffusion, MNIST",
+        "mnist",
+        train_pixel_diffusion,
+        "A denoising diffusion model of digits, in pixel space, told the class or not.",
+        IN_CLASS,
+        {"steps": 10_000},
+        card={"classifier": "mnist-noisy-classifier"},
+        plots=PLOTS,
+    ),
+    "ddpm-fashion": TrainingConfig(
+        "pixel_diffusion",
+        "Pixel diffusion, Fashion-MNIST",
+        "fashion",
+        train_pixel_diffusion,
+        "A denoising diffusion model of garments, in pixel space, told the class or not.",
+        IN_CLASS,
+        {"steps": 5_500},
+        card={"classifier": "fashion-noisy-classifier"},
+        plots=PLOTS,
+    ),
+}
+"""The checkpoints that this loop made, by name."""

@@ -1,4 +1,7 @@
-"""Measures Toybox through the engine: do pictures obey, differ, and look like real composites?"""
+"""Measures Toybox: do its pictures follow their prompts, differ, and look like real composites?
+
+Knows no driver: it is handed whatever takes requests.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from genlab.engine import Engine
-from genlab.engine.runner import load_hub_module
+from genlab.engine.tensors import to_tensor, to_uint8
 from genlab.evaluation import metrics
-from genlab.images import contact_sheet, to_tensor, to_uint8
-from genlab.models.registry import Catalogue, Entry
+from genlab.evaluation.sampling import JudgeFinder, SampleClient
+from genlab.formats.hub_layout import load_hub_module
+from genlab.formats.metadata import ModelMetadata
+from genlab.images import contact_sheet
 from genlab.requests import UserError
 from genlab.toybox.checkable_prompts import checkable_scenes, prompt_for, shares
 from genlab.toybox.clip_network import ToyboxClip
@@ -33,22 +37,23 @@ SWEEP_PROMPTS = 50  # at most, of each kind, for each scheduler and scale that i
 SAME_PROMPT = 16  # pictures of one prompt, whose differences are its diversity
 
 
-def evaluate_toybox(
-    entry: Entry,
-    catalogue: Catalogue,
-    engine: Engine,
+def evaluate(
+    client: SampleClient,
+    metadata: ModelMetadata,
+    registry: JudgeFinder,
     data: Path | None = None,
-    count: int | None = None,
+    samples: int | None = None,
     pictures: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a Stable Diffusion checkpoint whose world has a judge.
 
     Args:
-        entry: the checkpoint; drawn from at its default number of steps and at the scheduler and
-            scale that obey best in a sweep of `try_settings`.
-        catalogue, engine: where it and its judge are served.
+        client: where the checkpoint and its judge are served.
+        metadata: of the checkpoint; drawn from at its default number of steps and at the scheduler
+            and scale that follow prompts best in a sweep of `try_settings`.
+        registry: knows its judge.
         data: torchvision root, for composites of held-out digits and garments.
-        count: number of prompts of one object; None for `PROMPTS`. A fifth as many ask for two
+        samples: number of prompts of one object; None for `PROMPTS`. A fifth as many ask for two
             objects, and for pairs held out of training.
         pictures: a folder for `samples.png`, the first pictures measured, and
             `reconstructions.png`, composites above what the autoencoder makes of them.
@@ -66,13 +71,13 @@ def evaluate_toybox(
     Raises:
         UserError: if nothing can judge its prompts, or the data is missing.
     """
-    count = count or PROMPTS
-    judge = catalogue.root / "toybox-judge"
-    if not (entry.folder / "world.json").is_file() or not judge.is_dir():
-        raise UserError(f"{entry.name} cannot be measured: only Toybox's prompts have a judge.")
-    world = World.load(entry.folder)
+    count, judge = samples or PROMPTS, registry.judge(metadata.dataset)
+    if judge is None or not (metadata.path / "world.json").is_file():
+        raise UserError(f"{metadata.name} cannot be measured: only Toybox's prompts have a judge.")
+    world = World.load(metadata.path)
     held, trained = (make_composer(world, data, half, "cpu") for half in (False, True))
-    tried = try_settings(engine, entry, world, judge.name, min(SWEEP_PROMPTS, max(2, count // 4)))
+    prompts_each = min(SWEEP_PROMPTS, max(2, count // 4))
+    tried = try_settings(client, metadata, world, judge.name, prompts_each)
     best = best_of(tried)
     figures: dict[str, Any] = {"samples": count, **best, "sweep": tried}
     few = max(2, count // SHARE)
@@ -84,36 +89,36 @@ def evaluate_toybox(
     }
     drawn, features = {}, {}
     for kind, scenes in kinds.items():
-        drawn[kind] = draw_scenes(engine, entry, scenes, **best)
-        read, features[kind] = read_pictures(engine, judge.name, drawn[kind], scenes)
+        drawn[kind] = draw_scenes(client, metadata.name, scenes, **best)
+        seen, features[kind] = read_pictures(client, judge.name, drawn[kind], scenes)
         real = compose(held, scenes)
         drawn[f"real_{kind}"] = real
-        seen, features[f"real_{kind}"] = read_pictures(engine, judge.name, real, scenes)
-        figures |= {f"{kind}_{name}": share for name, share in shares(scenes, read).items()}
-        figures |= {f"real_{kind}_{name}": share for name, share in shares(scenes, seen).items()}
+        bound, features[f"real_{kind}"] = read_pictures(client, judge.name, real, scenes)
+        figures |= {f"{kind}_{name}": share for name, share in shares(scenes, seen).items()}
+        figures |= {f"real_{kind}_{name}": share for name, share in shares(scenes, bound).items()}
     sharp, real_sharp = (metrics.sharpness(drawn[kind]) for kind in ("adherence", "real_adherence"))
-    if (entry.folder / CLIP).is_dir():
+    if (metadata.path / CLIP).is_dir():
         prompts = [prompt_for(scene) for scene in one]
         for prefix in ("", "real_"):
             shown = drawn[f"{prefix}adherence"]
-            figures[f"{prefix}clip_score"] = clip_score(entry.folder, prompts, shown)
+            figures[f"{prefix}clip_score"] = clip_score(metadata.path, prompts, shown)
     figures |= {"sharpness": sharp, "sharpness_ratio": sharp / real_sharp}
 
     same = [scene for scene in one[: min(count, 20)] for _ in range(SAME_PROMPT)]
+    both = (draw_scenes(client, metadata.name, same, **best), compose(held, same, seed=1))
     within, real_within = (
-        diversity_within(read_pictures(engine, judge.name, pictures, same)[1])
-        for pictures in (draw_scenes(engine, entry, same, **best), compose(held, same, seed=1))
+        diversity_within(read_pictures(client, judge.name, each, same)[1]) for each in both
     )
     figures |= {"diversity": within, "diversity_ratio": within / real_within}
 
     train = compose(trained, one, seed=2)
-    restored = reconstruct(entry.folder, train)
+    restored = reconstruct(metadata.path, train)
     real = features["real_adherence"]
     figures["fid"] = metrics.fid(real, features["adherence"])
     for name, shown in (("fid_floor", train), ("fid_reconstruction", restored)):
-        figures[name] = metrics.fid(real, read_pictures(engine, judge.name, shown, one)[1])
+        figures[name] = metrics.fid(real, read_pictures(client, judge.name, shown, one)[1])
     if pictures is not None:
-        write_sheets(pictures, entry.folder, drawn)
+        write_sheets(pictures, metadata.path, drawn)
     return figures
 
 

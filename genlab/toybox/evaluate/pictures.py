@@ -1,4 +1,7 @@
-"""Pictures of scenes, drawn by a checkpoint or composed of real ones, and what the judge reads."""
+"""Pictures of scenes, drawn by a checkpoint or composed of real ones, and what the judge reads.
+
+Knows no driver: it is handed whatever takes requests.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from genlab.engine import Engine
-from genlab.evaluation.sampling import draw, joined
-from genlab.models.registry import Entry
-from genlab.requests import ReadRequest, StableDiffusionRequest, ask
+from genlab.evaluation.sampling import PART, SampleClient, draw, joined
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.requests import parse_request
 from genlab.toybox.checkable_prompts import prompt_for
 from genlab.toybox.composer import Composer
+from genlab.toybox.judge.request import ReadRequest
 from genlab.toybox.prompt_adherence import scenes_read
 from genlab.toybox.world import Scene
 
 
 def draw_scenes(
-    engine: Engine, entry: Entry, scenes: Sequence[Scene], **settings: Any
+    client: SampleClient, checkpoint: str, scenes: Sequence[Scene], **settings: Any
 ) -> np.ndarray:
     """A picture for each scene's plainest prompt, uint8 (N, 64, 64, 3); picture k is of seed k."""
     requests = (
-        ask(
+        parse_request(
             StableDiffusionRequest,
-            checkpoint=entry.name,
+            checkpoint=checkpoint,
             prompt=prompt_for(scene),
             seed=k,
             count=1,
@@ -34,7 +37,7 @@ def draw_scenes(
         )
         for k, scene in enumerate(scenes)
     )
-    return joined(draw(engine, requests))[0]
+    return joined(draw(client, requests))[0]
 
 
 def compose(composer: Composer, scenes: Sequence[Scene], seed: int = 0) -> np.ndarray:
@@ -45,14 +48,14 @@ def compose(composer: Composer, scenes: Sequence[Scene], seed: int = 0) -> np.nd
 
 
 def read_pictures(
-    engine: Engine, judge: str, pictures: np.ndarray, scenes: Sequence[Scene]
+    client: SampleClient, judge: str, pictures: np.ndarray, prompts: Sequence[Scene]
 ) -> tuple[list[Scene], np.ndarray]:
-    """What the judge sees in a picture of each scene, and its features (N, D)."""
-    objects = len(scenes[0].objects)
+    """The scenes that the judge sees in a picture of each prompt's, and its features (N, D)."""
+    objects = len(prompts[0].objects)
+    parts = np.array_split(pictures, max(1, len(pictures) // PART))
     requests = (
-        ask(ReadRequest, checkpoint=judge, images=part, objects=objects)
-        for part in np.array_split(pictures, max(1, len(pictures) // 500))
+        parse_request(ReadRequest, checkpoint=judge, images=part, objects=objects) for part in parts
     )
-    results = list(draw(engine, requests))
-    read = [scene for result in results for scene in scenes_read(result.extras)]
-    return read, np.concatenate([result.extras["features"] for result in results])
+    results = list(draw(client, requests))
+    scenes = [scene for result in results for scene in scenes_read(result.extras)]
+    return scenes, np.concatenate([result.extras["features"] for result in results])

@@ -130,7 +130,7 @@ FAMILY = FamilyDescription(
     judge=Judge(
         question=_question,
         figures=_figures,
-        evaluate="genlab.toybox.evaluate.measure:evaluate_toybox",
+        evaluate="genlab.toybox.evaluate.measure:evaluate",
     ),
     training="genlab.toybox.train.stages:TRAINING",
 )

@@ -21,8 +21,8 @@ from genlab.toybox.prompt_adherence import scenes_read
 from genlab.toybox.train.card import write_judge_card
 from genlab.toybox.train.common import make_composer, prepare_cpu, publish
 from genlab.toybox.world import Scene, World
-from genlab.training.config import hardware
-from genlab.training.trainer import TrainingRun, warmup_cosine
+from genlab.training.hardware import hardware
+from genlab.training.trainer import Trainer, warmup_cosine
 
 BATCH = 128
 STEPS = 3_600
@@ -100,9 +100,9 @@ def train_judge(
     judge = build_judge(world).to(device)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     schedule = warmup_cosine(optimizer, steps)
-    run = TrainingRun(folder, steps, {"judge": judge}, {"adamw": optimizer}, {"lr": schedule})
+    trainer = Trainer(folder, steps, {"judge": judge}, {"adamw": optimizer}, {"lr": schedule})
     judge.train()
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device; noise and blur as generated pictures have, so that they don't mislead
         rng = random.Random(step)
         images, scenes = one_each(world, composer, rng, BATCH, DIGITS)  # (B, 3, 64, 64)
@@ -124,13 +124,13 @@ def train_judge(
         optimizer.step()
         schedule.step()
         right = (verdict.nouns.argmax(dim=1) == targets[0]).float().mean()
-        run.log(noun=losses[0], colour=losses[1], background=losses[2], nouns_right=right)
-    run.write_loss_curve(folder / "loss.png")
+        trainer.log(noun=losses[0], colour=losses[1], background=losses[2], nouns_right=right)
+    trainer.write_loss_curve(folder / "loss.png")
     judge.eval()
     publish(lambda draft: judge.save_pretrained(draft), out)
     metrics = judge_accuracy(judge, make_composer(world, data, train=False, device=device), world)
     metrics = {name: round(share, 4) for name, share in metrics.items()}
-    write_judge_card(out, run.step, run.seconds, hardware(device), metrics)
+    write_judge_card(out, trainer.step, trainer.seconds, hardware(device), metrics)
     return judge
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from genlab.toybox.composer import Composer, to_network
 from genlab.toybox.train.common import make_composer, prepare_cpu
 from genlab.toybox.world import World
-from genlab.training.trainer import TrainingRun, warmup_cosine
+from genlab.training.trainer import Trainer, warmup_cosine
 
 BATCH = 16
 STEPS = 6_000
@@ -80,9 +80,9 @@ def train_autoencoder(world: World, data: Path | None, device: str, folder: Path
     network = build_autoencoder().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
     schedule = warmup_cosine(optimizer, STEPS)
-    run = TrainingRun(folder, STEPS, {"vae": network}, {"adamw": optimizer}, {"lr": schedule})
+    trainer = Trainer(folder, STEPS, {"vae": network}, {"adamw": optimizer}, {"lr": schedule})
     network.train()
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device: fresh pictures every step, the same ones in a resumed run
         rng = random.Random(step)
         scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
@@ -102,8 +102,8 @@ def train_autoencoder(world: World, data: Path | None, device: str, folder: Path
         # 6. step
         optimizer.step()
         schedule.step()
-        run.log(reconstruction=reconstruction, kl=divergence)
-    run.write_loss_curve(folder / "loss.png")
+        trainer.log(reconstruction=reconstruction, kl=divergence)
+    trainer.write_loss_curve(folder / "loss.png")
     network.eval()
     standardise(network, composer, world)
     return network

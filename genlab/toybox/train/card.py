@@ -42,8 +42,8 @@ shown in training: what it draws for them, it had to put together.
 
 ## How it was trained
 
-`python -m genlab train stable-diffusion-toybox`; the loops are in `genlab/training/toybox/`. A
-stage that stands here twice went on from the weights before it (`--start-from`).
+`python -m genlab train stable-diffusion-toybox`; the loops are in `genlab/toybox/train/`. A stage
+that stands here twice went on from the weights before it (`--start-from`).
 
 {parts}
 
@@ -102,8 +102,8 @@ its prompts; they share neither weights nor latents.
 
 ## How it was trained
 
-`genlab/training/toybox/judge.py`, on {hardware}: {stages} of 128 composites of the training halves
-of MNIST and Fashion-MNIST, half of them whole pictures, half windows of pictures of two; half of
+`genlab/toybox/judge/train.py`, on {hardware}: {stages} of 128 composites of the training halves of
+MNIST and Fashion-MNIST, half of them whole pictures, half windows of pictures of two; half of
 the batches slightly blurred and noisy, as decoded latents are. Every colour came with every noun,
 also the pairs that Toybox itself never sees, or it would blame them on the model.
 
@@ -127,7 +127,7 @@ class Part:
 
 
 def earlier_parts(folder: Path, runs: Path) -> list[Part]:
-    """What made the weights that a run starts from, as their card told when the run began.
+    """What made the weights that a run starts from, as their card had it when the run began.
 
     Args:
         folder: the checkpoint the run starts from; the run may be writing into it by now.
@@ -135,9 +135,9 @@ def earlier_parts(folder: Path, runs: Path) -> list[Part]:
     """
     note = runs / "earlier.json"
     if not note.is_file():
-        known = read_card(folder)[0].get("genlab", {}).get("parts") or []
+        stated = read_card(folder)[0].get("genlab", {}).get("parts") or []
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(known), encoding="utf-8")
+        note.write_text(json.dumps(stated), encoding="utf-8")
     return [Part(**part) for part in json.loads(note.read_text(encoding="utf-8"))]
 
 

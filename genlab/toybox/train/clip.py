@@ -21,7 +21,7 @@ from genlab.toybox.clip_network import WIDTH, ToyboxClip
 from genlab.toybox.composer import to_network
 from genlab.toybox.train.common import make_composer, prepare_cpu
 from genlab.toybox.world import Scene, World
-from genlab.training.trainer import TrainingRun, warmup_cosine
+from genlab.training.trainer import Trainer, warmup_cosine
 
 BATCH = 96
 STEPS = 700
@@ -124,13 +124,13 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str], device: str | torch.
 
 def begin(
     modules: dict[str, nn.Module], folder: Path, steps: int
-) -> tuple[list[nn.Parameter], AdamW, LambdaLR, TrainingRun]:
-    """What both loops start with: all parameters, their optimizer and its rate, and the run."""
+) -> tuple[list[nn.Parameter], AdamW, LambdaLR, Trainer]:
+    """What both loops start with: all parameters, their optimizer and its rate, and the trainer."""
     trained = [p for part in modules.values() for p in part.parameters()]
     optimizer = AdamW(trained, lr=LEARNING_RATE, weight_decay=0.02)
     schedule = warmup_cosine(optimizer, steps)
-    run = TrainingRun(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
-    return trained, optimizer, schedule, run
+    trainer = Trainer(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
+    return trained, optimizer, schedule, trainer
 
 
 def learn_to_read(
@@ -155,14 +155,14 @@ def learn_to_read(
         tokenizer: turns captions into ids.
     """
     modules = {"text_encoder": text_encoder, "clip": clip, "heads": heads}
-    trained, optimizer, schedule, run = begin(modules, folder, READING_STEPS)
+    trained, optimizer, schedule, trainer = begin(modules, folder, READING_STEPS)
     text_encoder.train()
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device: captions and what each says
         rng = random.Random(step)
         scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(READING_BATCH)]
-        captions, said = say(world, scenes, rng)
-        targets = Targets(said, world, device)
+        captions, described = describe(world, scenes, rng)
+        targets = Targets(described, world, device)
         # 2. forget the last gradients
         optimizer.zero_grad(set_to_none=True)
         # 3. forward
@@ -176,15 +176,17 @@ def learn_to_read(
         # 6. step
         optimizer.step()
         schedule.step()
-        run.log(naming=loss)
-    run.write_loss_curve(folder / "loss.png")
+        trainer.log(naming=loss)
+    trainer.write_loss_curve(folder / "loss.png")
 
 
-def say(world: World, scenes: list[Scene], rng: random.Random) -> tuple[list[str], list[Scene]]:
+def describe(
+    world: World, scenes: list[Scene], rng: random.Random
+) -> tuple[list[str], list[Scene]]:
     """A caption for each scene, and what it says: a scene without what the caption leaves out."""
     captions = [world.caption(s, rng, full=rng.random() < FULL_CAPTIONS) for s in scenes]
-    said = [world.parse(text) or scene for text, scene in zip(captions, scenes, strict=True)]
-    return captions, said
+    described = [world.parse(text) or scene for text, scene in zip(captions, scenes, strict=True)]
+    return captions, described
 
 
 def train_clip(
@@ -211,17 +213,18 @@ def train_clip(
     reading = folder.with_name("reading")
     learn_to_read(text_encoder, clip, heads, world, device, reading, tokenizer)
     modules = {"text_encoder": text_encoder, "clip": clip, "heads": heads}
-    trained, optimizer, schedule, run = begin(modules, folder, STEPS)
+    trained, optimizer, schedule, trainer = begin(modules, folder, STEPS)
     text_encoder.train()
     clip.train()
     same = torch.arange(BATCH, device=device)
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device: pictures, captions, and what each of the two says
         rng = random.Random(step)
         scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
         images = to_network(composer.compose(scenes, rng))  # (B, 3, 64, 64)
-        captions, said = say(world, scenes, rng)
-        shown_targets, said_targets = Targets(scenes, world, device), Targets(said, world, device)
+        captions, described = describe(world, scenes, rng)
+        image_targets = Targets(scenes, world, device)
+        text_targets = Targets(described, world, device)
         # 2. forget the last gradients
         optimizer.zero_grad(set_to_none=True)
         # 3. forward
@@ -231,7 +234,7 @@ def train_clip(
         logits = clip.logits(text, image)  # (B, B)
         # 4. loss: each caption finds its picture and each picture its caption; the heads name both
         contrastive = (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
-        naming = heads.loss(text, said_targets) + heads.loss(image, shown_targets)
+        naming = heads.loss(text, text_targets) + heads.loss(image, image_targets)
         loss = contrastive + 0.5 * naming
         # 5. backward
         loss.backward()
@@ -240,6 +243,6 @@ def train_clip(
         optimizer.step()
         schedule.step()
         matched = (logits.argmax(dim=1) == same).float().mean()
-        run.log(contrastive=contrastive, naming=naming, matched=matched)
-    run.write_loss_curve(folder / "loss.png")
+        trainer.log(contrastive=contrastive, naming=naming, matched=matched)
+    trainer.write_loss_curve(folder / "loss.png")
     return text_encoder.eval(), clip.eval()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from genlab.engine.runner import load_hub_module
 from genlab.families.classifier.network import Classifier
+from genlab.formats.hub_layout import load_hub_module
 from genlab.toybox.composer import Composer, Glyphs, to_network
 from genlab.toybox.world import World
 from genlab.training.data import load_images

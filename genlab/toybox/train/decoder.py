@@ -15,7 +15,7 @@ from genlab.toybox.composer import to_network
 from genlab.toybox.train.autoencoder import TWO_OBJECTS, reconstruction_loss
 from genlab.toybox.train.common import make_composer, prepare_cpu
 from genlab.toybox.world import World
-from genlab.training.trainer import TrainingRun, warmup_cosine
+from genlab.training.trainer import Trainer, warmup_cosine
 
 BATCH = 16
 STEPS = 8_000
@@ -62,9 +62,9 @@ def train_decoder(
     }
     schedules = {name: warmup_cosine(each, STEPS) for name, each in optimizers.items()}
     modules = {"decoder": learning, "average": average, "discriminator": discriminator}
-    run = TrainingRun(folder, STEPS, modules, optimizers, schedules)
+    trainer = Trainer(folder, STEPS, modules, optimizers, schedules)
     last = network.decoder.conv_out.weight
-    for step in run.steps():
+    for step in trainer.steps():
         # 1. data to device: fresh pictures every step, the same ones in a resumed run
         rng = random.Random(step)
         scenes = [world.sample_scene(rng, TWO_OBJECTS) for _ in range(BATCH)]
@@ -93,8 +93,8 @@ def train_decoder(
         optimizers["discriminator"].step()
         for schedule in schedules.values():
             schedule.step()
-        run.log(reconstruction=reconstruction, discriminator=d_loss)
-    run.write_loss_curve(folder / "loss.png")
+        trainer.log(reconstruction=reconstruction, discriminator=d_loss)
+    trainer.write_loss_curve(folder / "loss.png")
     learning.load_state_dict(average.module.state_dict())
     return network.requires_grad_(False).eval()
 

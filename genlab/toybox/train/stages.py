@@ -1,4 +1,7 @@
-"""Trains Toybox, the small Stable Diffusion, in stages; each resumes where it stopped."""
+"""Trains Toybox, the small Stable Diffusion, in stages; each resumes where it stopped.
+
+Knows the loop of each stage and no page, no engine.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from genlab.toybox.train.card import Part, earlier_parts, write_toybox_card
 from genlab.toybox.train.common import CHECKPOINT, CLIP, MAX_SHARD, publish, time_spent
 from genlab.toybox.train.tokenizer import kept_tokenizer
 from genlab.toybox.world import World
-from genlab.training.config import hardware
+from genlab.training.config import StagedTraining
+from genlab.training.hardware import hardware
 
 STAGES = ("autoencoder", "decoder", "clip", "unet", "judge")
 FROM_WEIGHTS = ("decoder", "unet")
@@ -38,8 +42,8 @@ def train(
     out: Path = CHECKPOINT,
     stage: str | None = None,
     runs: Path = RUNS,
-    unet_steps: int | None = None,
     start_from: Path | None = None,
+    unet_steps: int | None = None,
 ) -> None:
     """Run the stages in order, from autoencoder to judge; finished ones cost nothing.
 
@@ -49,17 +53,17 @@ def train(
         out: the pipeline's checkpoint folder; the judge goes to `toybox-judge` beside it.
         stage: only this one (the stages before it are resumed first); None: all.
         runs: where the unfinished state of each stage is kept.
-        unet_steps: length of the UNet's training; None for the recipe's.
         start_from: a trained Toybox whose UNet goes on training, or with that stage its decoder,
             while its other parts are kept; None: begin at random weights.
+        unet_steps: length of the UNet's training; None for its own.
 
     Raises:
         UserError: there is no such stage, or none that goes on from a trained Toybox.
     """
-    known = STAGES if start_from is None else FROM_WEIGHTS
-    if stage is not None and stage not in known:
+    stages = STAGES if start_from is None else FROM_WEIGHTS
+    if stage is not None and stage not in stages:
         goes_on = " that goes on from a trained Toybox" if start_from is not None else ""
-        raise UserError(f"There is no stage '{stage}'{goes_on}; there are {', '.join(known)}.")
+        raise UserError(f"There is no stage '{stage}'{goes_on}; there are {', '.join(stages)}.")
     out = Path(out)
     world_file = out / "world.json"
     if not world_file.exists():
@@ -135,3 +139,11 @@ def _trained(
         pipeline.tokenizer,
         pipeline.unet.float(),
     )
+
+
+TRAINING: dict[str, StagedTraining] = {
+    "stable-diffusion-toybox": StagedTraining(
+        train, STAGES, parts=("model_index.json", f"{CLIP}/config.json")
+    )
+}
+"""The checkpoints made here, by name; `toybox-judge` is the last stage of Toybox's."""

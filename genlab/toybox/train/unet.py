@@ -19,7 +19,7 @@ from genlab.toybox.composer import to_network
 from genlab.toybox.train.clip import tokenize
 from genlab.toybox.train.common import make_composer, prepare_cpu
 from genlab.toybox.world import Scene, World
-from genlab.training.trainer import TrainingRun, warmup_hold_fall
+from genlab.training.trainer import Trainer, warmup_hold_fall
 
 BATCH = 32
 STEPS = 30_000
@@ -87,14 +87,14 @@ def encode_pictures(
     """Latents (N, 4, 16, 16) of `PICTURES` composed pictures, read from `file` if they are there.
 
     Encoding costs more than a UNet step on a CPU, so it is done once; captions stay fresh. Latents
-    that another recipe left there are not used: their pictures would not fit the scenes.
+    that another setting left there are not used: their pictures would not fit the scenes.
     """
-    recipe = repr((PICTURES, TWO_OBJECTS, DIGITS, OFTEN, CLEAR_GARMENTS))
+    settings = repr((PICTURES, TWO_OBJECTS, DIGITS, OFTEN, CLEAR_GARMENTS))
     rng = random.Random(7)
     scenes = [world.sample_scene(rng, TWO_OBJECTS, DIGITS, OFTEN) for _ in range(PICTURES)]
     if file.exists():
         kept = torch.load(file, weights_only=True, map_location=device)
-        if kept["recipe"] == recipe:
+        if kept["settings"] == settings:
             return kept["latents"], scenes
     composer = make_composer(world, data, True, device, CLEAR_GARMENTS)
     chunks = []
@@ -103,7 +103,7 @@ def encode_pictures(
         chunks.append(vae.encode(images).latent_dist.mean * vae.config.scaling_factor)
     latents = torch.cat(chunks)
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"recipe": recipe, "latents": latents}, file)
+    torch.save({"settings": settings, "latents": latents}, file)
     return latents, scenes
 
 
@@ -160,10 +160,10 @@ def train_unet(
     )
     schedule = warmup_hold_fall(optimizer, steps)
     modules = {"unet": unet, "ema": ema}
-    run = TrainingRun(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
+    trainer = Trainer(folder, steps, modules, {"adamw": optimizer}, {"lr": schedule})
     unet.train()
     published = float("-inf")
-    for step in run.steps():
+    for step in trainer.steps():
         if time.monotonic() - published > PUBLISH_EVERY:
             on_publish(ema.module)
             published = time.monotonic()
@@ -196,7 +196,7 @@ def train_unet(
         optimizer.step()
         schedule.step()
         ema.update_parameters(unet)
-        run.log(loss=loss)
-    run.write_loss_curve(folder / "loss.png")
+        trainer.log(loss=loss)
+    trainer.write_loss_curve(folder / "loss.png")
     on_publish(ema.module)
     return ema.module.eval()
