@@ -31,6 +31,7 @@ class Endpoint:
     summary: str  # one sentence
     checkpoint: str  # the default
     fields: tuple[str, ...]  # of the sample request, in the order of the parameters
+    required: tuple[str, ...] = ()  # those that have no default
 
 
 class ColumnSettings(BaseModel):

@@ -1,46 +1,109 @@
 """What a script can ask for by gradio_client: plain values in, picture files and JSON out.
 
-Every function is an endpoint of its name; its docstring is the endpoint's description. There is no
-``from __future__ import annotations`` here: Gradio reads the return types as they stand.
+Each family that describes an endpoint gets one that draws samples; the others stand here. Every
+function is an endpoint of its name; its docstring is the endpoint's description. There is no
+``from __future__ import annotations`` here: Gradio reads the types as they stand.
 """
 
 import asyncio
+import inspect
 import uuid
-from collections.abc import Sequence
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
-from gradio.processing_utils import save_bytes_to_cache, save_pil_to_cache
+from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from genlab.engine import Failed, Result
-from genlab.families.gan.runner import snapshot_steps
-from genlab.generation_metadata import Recipe, put
-from genlab.images import to_pil
+from genlab.engine.events import FINAL, Event, Failed, Result
+from genlab.families.description import Endpoint, FamilyDescription
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.families.vae.request import ReconstructRequest, VAERequest
+from genlab.generation_metadata import GenerationMetadata
 from genlab.models.examples import examples
-from genlab.requests import (
-    GANRequest,
-    PixelDiffusionRequest,
-    ReconstructRequest,
-    Request,
-    SampleRequest,
-    StableDiffusionRequest,
-    UserError,
-    VAERequest,
-    ask,
-)
-from genlab.serving.session_runs import Stopped
-from genlab.ui.context import Lab
-from genlab.ui.live_run import finished, follow, judged
+from genlab.models.families import FAMILIES
+from genlab.requests import Request, SampleRequest, UserError, allowed, parse_request
+from genlab.serving.session_runs import Run, Stopped
+from genlab.ui.context import AppContext
+from genlab.ui.picture_store import encoded
 from genlab.ui.tabs.stable_diffusion.grid import planned
 from genlab.ui.tabs.stable_diffusion.grid_table import Table, settings_of
 
 
-def add_api(lab: Lab) -> None:
+def add_api(context: AppContext) -> None:
     """Register the endpoints; to be called inside the page's Blocks."""
+    described = [family for family in FAMILIES.values() if family.endpoint is not None]
+    endpoints = [sampling(context, family) for family in described] + handwritten(context)
+    for endpoint in endpoints:
+        gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
+
+
+def sampling(context: AppContext, family: FamilyDescription) -> Callable[..., Coroutine]:
+    """The endpoint that a family describes: one parameter a field of its sample request."""
+    endpoint, kind = family.endpoint, family.sample_request
+    if endpoint is None or kind is None:
+        raise ValueError(f"the family {family.name} describes no endpoint for samples")
+
+    async def sample(client: gr.Request, *values: Any) -> tuple[list[dict], dict]:
+        given = dict(zip(endpoint.fields, values, strict=True))
+        # null is a list's way to say: none
+        given = {k: v for k, v in given.items() if v is not None or not _is_list(kind, k)}
+        return await answer(context, client, kind, judge=True, **given)
+
+    types = {name: _type(kind.model_fields[name].annotation) for name in endpoint.fields}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=types[name])
+        .replace(default=_default(kind, endpoint, name))
+        for name in endpoint.fields
+    ]  # fmt: skip
+    client = inspect.Parameter(
+        "client", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request
+    )
+    returned = tuple[list[dict], dict]
+    signature = inspect.Signature([client, *parameters], return_annotation=returned)
+    sample.__name__ = sample.__qualname__ = endpoint.name
+    sample.__doc__ = described(endpoint, kind)
+    sample.__annotations__ = {"client": gr.Request, **types, "return": returned}
+    sample.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    return sample
+
+
+def described(endpoint: Endpoint, kind: type[SampleRequest]) -> str:
+    """The description of a sampling endpoint: what it does, and each parameter."""
+    sentences = []
+    for name in endpoint.fields:
+        field = kind.model_fields[name]
+        told = [field.description or "", allowed(field)]
+        sentences.append(f"{name}: {', '.join(text for text in told if text not in ('', 'text'))}")
+    return f"{endpoint.summary}\n\n{'; '.join(sentences)}."
+
+
+def _default(kind: type[SampleRequest], endpoint: Endpoint, name: str) -> Any:
+    if name in endpoint.required:
+        return inspect.Parameter.empty
+    if name == "checkpoint":
+        return endpoint.checkpoint
+    return None if _is_list(kind, name) else kind.model_fields[name].default
+
+
+def _is_list(kind: type[SampleRequest], name: str) -> bool:
+    return get_origin(kind.model_fields[name].annotation) is tuple
+
+
+def _type(annotation: Any) -> Any:
+    """A request's type as JSON has it: a list for a tuple, text for a choice."""
+    if get_origin(annotation) is Literal:
+        return str
+    if get_origin(annotation) is tuple:
+        item = get_args(annotation)[0]
+        return list[getattr(item, "__origin__", item)] | None  # of Annotated[int, ...]: int
+    return annotation
+
+
+def handwritten(context: AppContext) -> list[Callable[..., Coroutine]]:
+    """The endpoints that no family describes."""
 
     async def checkpoints() -> list[dict]:
         """Every usable checkpoint: name, title, family, dataset, its card's metrics, snapshots."""
@@ -51,26 +114,10 @@ def add_api(lab: Lab) -> None:
                 "family": entry.family,
                 "dataset": entry.dataset,
                 "metrics": dict(entry.metrics),
-                "snapshots": snapshot_steps(entry.folder) if entry.family == "gan" else [],
+                "snapshots": list(entry.facts.get("snapshots", ())),
             }
-            for entry in lab.catalogue.entries.values()
+            for entry in context.registry.entries.values()
         ]
-
-    async def vae_sample(
-        client: gr.Request,
-        checkpoint: str = "vae-mnist-20d",
-        seed: int = 0,
-        count: int = 16,
-        temperature: float = 1.0,
-    ) -> tuple[list[dict], dict]:
-        """Decode temperature * z, z ~ N(0, I). Returns picture files and figures.
-
-        seed 0 to 4294967295, count 1 to 64, temperature 0 to 3.
-        """
-        return await answer(
-            client, VAERequest,
-            checkpoint=checkpoint, seed=seed, count=count, temperature=temperature,
-        )  # fmt: skip
 
     async def vae_reconstruct(
         client: gr.Request, checkpoint: str = "vae-mnist-20d", seed: int = 0, count: int = 10
@@ -80,79 +127,14 @@ def add_api(lab: Lab) -> None:
         seed (0 to 4294967295) draws the test pictures, count 1 to 64.
         """
         with sentences():
-            drawn = ask(VAERequest, checkpoint=checkpoint, seed=seed, count=count)
-            known = examples(lab.catalogue, lab.catalogue.entry(drawn.checkpoint).dataset)
+            drawn = parse_request(VAERequest, checkpoint=checkpoint, seed=seed, count=count)
+            dataset = context.registry.entry(drawn.checkpoint).dataset
+            known = await asyncio.to_thread(examples, context.registry, dataset)
             images = known.draw(drawn.count, drawn.seed)
         again, figures = await answer(
-            client, ReconstructRequest, checkpoint=checkpoint, images=images
+            context, client, ReconstructRequest, checkpoint=checkpoint, images=images, judge=True
         )
-        return files(images), again, figures
-
-    async def gan_sample(
-        client: gr.Request,
-        checkpoint: str = "dcgan-mnist",
-        seed: int = 0,
-        count: int = 16,
-        snapshot: int | None = None,
-    ) -> tuple[list[dict], dict]:
-        """Run a generator. Returns picture files and figures (with D's scores).
-
-        seed 0 to 4294967295, count 1 to 64; snapshot is a training step that /checkpoints lists,
-        or null for the finished generator.
-        """
-        return await answer(
-            client, GANRequest, checkpoint=checkpoint, seed=seed, count=count, snapshot=snapshot
-        )
-
-    async def pixel_diffusion_sample(
-        client: gr.Request,
-        labels: list[int] | None = None,
-        guidance: str = "classifier-free",
-        guidance_scale: float = 2.0,
-        num_inference_steps: int = 50,
-        scheduler: str = "ddim",
-        eta: float = 0.0,
-        seed: int = 0,
-        count: int = 16,
-        checkpoint: str = "ddpm-mnist",
-        classifier: str | None = None,
-    ) -> tuple[list[dict], dict]:
-        """Digits or garments from noise. Returns picture files and figures.
-
-        labels: classes 0 to 9, of which picture k is labels[k % len(labels)]; guidance none,
-        classifier-free or classifier; guidance_scale 0 to 50; num_inference_steps 1 to 1000;
-        scheduler ddim, ddpm, dpmpp-2m or euler; eta 0 to 1, for ddim; count 1 to 64; classifier
-        is the one to follow, or null for the one that the checkpoint's card names.
-        """
-        return await answer(
-            client, PixelDiffusionRequest,
-            checkpoint=checkpoint, labels=labels or [], guidance=guidance,
-            guidance_scale=guidance_scale, num_inference_steps=num_inference_steps,
-            scheduler=scheduler, eta=eta, seed=seed, count=count, classifier=classifier,
-        )  # fmt: skip
-
-    async def stable_diffusion_sample(
-        client: gr.Request,
-        prompt: str,
-        negative_prompt: str = "",
-        num_inference_steps: int = 25,
-        guidance_scale: float = 4.0,
-        scheduler: str = "dpmpp-2m",
-        seed: int = 0,
-        count: int = 4,
-        checkpoint: str = "stable-diffusion-toybox",
-    ) -> tuple[list[dict], dict]:
-        """Text to image. Returns picture files and figures; figures["notes"] says what was cut.
-
-        num_inference_steps 1 to 100, guidance_scale 0 to 20, count 1 to 16, seed 0 to 4294967295,
-        scheduler one of ddim, euler, euler-ancestral, dpmpp-2m, pndm, ddpm.
-        """
-        return await answer(
-            client, StableDiffusionRequest,
-            checkpoint=checkpoint, prompt=prompt, negative_prompt=negative_prompt,
-            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
-            scheduler=scheduler, seed=seed, count=count,
-        )  # fmt: skip
+        return await files(images), again, figures
 
     async def stable_diffusion_grid(
         client: gr.Request,
@@ -174,24 +156,24 @@ def add_api(lab: Lab) -> None:
         negative_prompt; at most 64 cells. A cell has its settings, "file" (an index of the files,
         or null) and "failed" (a sentence, or null).
         """
-        with sentences(), lab.desk.run(str(client.session_hash), f"api-{uuid.uuid4()}") as run:
-            base = ask(
+        with sentences(), begun(context, client) as run:
+            base = parse_request(
                 StableDiffusionRequest,
                 checkpoint=checkpoint, prompt=prompt, negative_prompt=negative_prompt,
                 num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
                 scheduler=scheduler, seed=seed,
             )  # fmt: skip
-            wanted = planned(lab, base, columns, column_values, rows, row_values)
-            async with aclosing(follow(run, run.submit(wanted.requests), apart=True)) as moments:
-                events = [seen async for seen in moments][-1]
-            table = await asyncio.to_thread(Table, wanted, lab.catalogue)
-        path = save_bytes_to_cache(table.png(events), "genlab-grid.png", get_upload_folder())
-        drawn, cells = [FileData(path=path).model_dump()], []
-        for request, event in zip(wanted.requests, events, strict=True):
+            plan = planned(context, base, columns, column_values, rows, row_values)
+            events = await finished(run, plan.requests)
+            if all(isinstance(event, Failed) for event in events):
+                raise UserError(next(e.message for e in events if isinstance(e, Failed)))
+        sheet = await asyncio.to_thread(Table(plan, context.registry).png, events)
+        drawn, cells = [_file(sheet, "genlab-grid.png")], []
+        for request, event in zip(plan.requests, events, strict=True):
             cell: dict[str, Any] = settings_of(request) | {"file": None, "failed": None}
             if isinstance(event, Result):
                 cell["file"] = len(drawn)
-                drawn += files(event.images, lab.catalogue.recipes(request))
+                drawn += await files(event.images, metadata_of(context, request, event))
             elif isinstance(event, Failed):
                 cell["failed"] = event.message
             cells.append(cell)
@@ -199,25 +181,45 @@ def add_api(lab: Lab) -> None:
 
     async def stop(client: gr.Request) -> int:
         """End all that this client has running or waiting. Returns how many runs that were."""
-        return lab.desk.stop(str(client.session_hash))
+        return context.runs.stop(str(client.session_hash))
 
-    async def answer(client: gr.Request, kind: type[Request], **values: Any) -> tuple[list, dict]:
-        """Serve one request; a wrong value or a failure becomes a gr.Error with its sentence."""
-        with sentences(), lab.desk.run(str(client.session_hash), f"api-{uuid.uuid4()}") as run:
-            request = ask(kind, **values)
-            (result,) = await finished(run, [request])
-            (figures,) = await judged(lab, run, [request], [result])
-            recipes = []
-            if isinstance(request, SampleRequest):  # reads the weights, so in a thread
-                recipes = await asyncio.to_thread(lab.catalogue.recipes, request)
-        told = {"seconds": round(result.seconds, 3), "notes": list(result.notes)}
-        return files(result.images, recipes), figures | told
+    return [checkpoints, vae_reconstruct, stable_diffusion_grid, stop]
 
-    for endpoint in (
-        checkpoints, vae_sample, vae_reconstruct, gan_sample, pixel_diffusion_sample,
-        stable_diffusion_sample, stable_diffusion_grid, stop,
-    ):  # fmt: skip
-        gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
+
+# --- what they share ------------------------------------------------------------------------
+
+
+async def answer(
+    context: AppContext, client: gr.Request, kind: type[Request], **values: Any
+) -> tuple[list[dict], dict]:
+    """Serve one request; a wrong value or a failure becomes a gr.Error with its sentence."""
+    with sentences(), begun(context, client) as run:
+        request = parse_request(kind, **values)
+        (event,) = await finished(run, [request])
+        if isinstance(event, Failed):
+            raise UserError(event.message)
+    pictures = await files(event.images, metadata_of(context, request, event))
+    return pictures, dict(event.figures) | {
+        "seconds": round(event.seconds, 3), "notes": list(event.notes),
+    }  # fmt: skip
+
+
+def begun(context: AppContext, client: gr.Request) -> Run:
+    """A run of its own for one call, so that a client's calls do not replace one another."""
+    return context.runs.run(str(client.session_hash), f"api-{uuid.uuid4()}")
+
+
+async def finished(run: Run, requests: Sequence[Request]) -> list[Result | Failed]:
+    """How each of the requests ended; raises UserError, Stopped or Superseded."""
+
+    async def last(events: Any) -> Event:
+        return [event async for event in events if isinstance(event, FINAL)][-1]
+
+    ended = await asyncio.gather(*map(last, run.submit(requests)))
+    known = [event for event in ended if isinstance(event, (Result, Failed))]
+    if len(known) < len(ended):
+        raise run.ending or Stopped()
+    return known
 
 
 class sentences:  # noqa: N801 (reads as a statement: with sentences())
@@ -232,15 +234,25 @@ class sentences:  # noqa: N801 (reads as a statement: with sentences())
             raise gr.Error("Stopped.", print_exception=False) from None
 
 
-def files(images: np.ndarray, recipes: Sequence[Recipe] = ()) -> list[dict]:
-    """Pictures as PNG files of their own size, in the form that gradio_client downloads.
+def metadata_of(
+    context: AppContext, request: Request, result: Result
+) -> Sequence[GenerationMetadata]:
+    """What each picture's file carries; nothing for pictures that were given, not drawn."""
+    if not isinstance(request, SampleRequest):
+        return ()
+    return context.registry.generation_metadata(request, result.fingerprint)
 
-    Recipes, if there are any, are one a picture; each PNG carries its own.
-    """
-    folder = get_upload_folder()
-    pictures = [to_pil(image) for image in images]
-    if recipes:
-        pictures = [put(p, told) for p, told in zip(pictures, recipes, strict=True)]
-    return [
-        FileData(path=save_pil_to_cache(p, folder, format="png")).model_dump() for p in pictures
-    ]
+
+async def files(images: np.ndarray, metadata: Sequence[GenerationMetadata] = ()) -> list[dict]:
+    """Pictures as PNG files of their own size, in the form that gradio_client downloads."""
+    inside = [*metadata, *[None] * (len(images) - len(metadata))]
+    return await asyncio.to_thread(
+        lambda: [
+            _file(encoded(image, own), "image.png")
+            for image, own in zip(images, inside, strict=True)
+        ]
+    )
+
+
+def _file(content: bytes, name: str) -> dict:
+    return FileData(path=save_bytes_to_cache(content, name, get_upload_folder())).model_dump()

@@ -1,4 +1,6 @@
-"""The page: one file a tab, each exposing ``build(lab)``, one line each in TABS. Knows no tensor.
+"""The page: one file or folder a tab, each with ``build(context)``, one line each in TABS.
+
+Knows no model, no driver and no tensor.
 
 Elements that tests, the lab guide and screenshots name by id:
 
@@ -37,9 +39,11 @@ from typing import Any
 
 import gradio as gr
 
+from genlab.serving.health import health_route
 from genlab.ui.api import add_api
 from genlab.ui.components.panel import PRIVATE
-from genlab.ui.context import Lab
+from genlab.ui.components.progress import plural
+from genlab.ui.context import AppContext
 from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
@@ -47,9 +51,9 @@ from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
 from genlab.ui.tabs.vae import tab as vae_tab
 from genlab.ui.theme import CSS, theme
 
-__all__ = ["TABS", "Lab", "build_page", "launch_options"]
+__all__ = ["TABS", "AppContext", "build_page", "launch_options"]
 
-TABS: dict[str, Callable[[Lab], None]] = {
+TABS: dict[str, Callable[[AppContext], None]] = {
     "VAE": vae_tab.build,
     "GAN": gan_tab.build,
     "Guidance": guidance_tab.build,
@@ -57,33 +61,35 @@ TABS: dict[str, Callable[[Lab], None]] = {
     "Compare": compare_tab.build,
 }
 
-CACHE_SECONDS = 3600  # a picture's file is kept this long, enough to come back from a break
+CACHE_SECONDS = 3600  # the files of the API are kept this long
+HEADER_SECONDS = 5
 
 
-def build_page(lab: Lab) -> gr.Blocks:
+def build_page(context: AppContext) -> gr.Blocks:
     """The whole page, ready to be launched with ``launch_options()``."""
     with gr.Blocks(
         title="GenLab", fill_width=True, analytics_enabled=False,
         delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
     ) as page:  # fmt: skip
-        header = gr.HTML(_header(lab), elem_id="header", padding=False)
+        header = gr.HTML(_header(context), elem_id="header", padding=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for name, build in TABS.items():
                 with gr.Tab(name, id=name.lower().replace(" ", "-")):
-                    build(lab)
-        if lab.catalogue.broken:
-            _broken(lab.catalogue.broken)
-        add_api(lab)
-        gr.Timer(5).tick(lambda: _header(lab), None, header, queue=False, **PRIVATE)
+                    build(context)
+        if context.registry.broken:
+            _broken(context.registry.broken)
+        add_api(context)
+        timer = gr.Timer(HEADER_SECONDS)
+        timer.tick(lambda: _header(context), None, header, queue=False, **PRIVATE)
 
         def left(request: gr.Request) -> None:
-            lab.desk.stop(str(request.session_hash))
+            context.runs.stop(str(request.session_hash))
 
         page.unload(left)
     return page
 
 
-def launch_options() -> dict[str, Any]:
+def launch_options(context: AppContext) -> dict[str, Any]:
     """What of the page's looks and manners Gradio takes at ``launch()``."""
     return {
         "theme": theme(),
@@ -91,20 +97,24 @@ def launch_options() -> dict[str, Any]:
         "footer_links": [],
         "run_history": False,  # nobody finds another's prompts in a shared browser
         "ssr_mode": False,  # needs Node, which a school's machine lacks
+        # They come before Gradio's own routes, the last of which takes whatever is left.
+        "app_kwargs": {"routes": [context.pictures.route(), health_route(context.client)]},
     }
 
 
-def _header(lab: Lab) -> str:
-    count = lab.desk.open_jobs
-    queue = f"{count} request{'s' * (count != 1)} running" if count else "idle"
+def _header(context: AppContext) -> str:
+    figures = context.client.figures()
+    device = escape(figures.device).upper() or "Starting"
+    count = figures.open_jobs
+    queue = f"{count} {plural(count, 'request')} running" if count else "idle"
     return (
         "<header><h1>GenLab</h1><p>Why VAEs blur, why GANs collapse, what guidance does</p>"
-        f"<ul><li>{escape(str(lab.catalogue.runtime.device)).upper()}</li><li>{queue}</li></ul></header>"
+        f"<ul><li>{device}</li><li>{queue}</li></ul></header>"
     )
 
 
 def _broken(broken: dict[str, str]) -> None:
     count = len(broken)
-    title = f"{count} checkpoint{'s' * (count != 1)} could not be read"
+    title = f"{count} {plural(count, 'checkpoint')} could not be read"
     with gr.Accordion(title, open=False, elem_id="broken"):
         gr.Markdown("\n".join(f"- `{name}` is left out: {why}" for name, why in broken.items()))

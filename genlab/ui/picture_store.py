@@ -76,11 +76,11 @@ class PictureStore:
         """
         inside = [*metadata, *[None] * (len(images) - len(metadata))]
         loop = asyncio.get_running_loop()
-        encoded = [
+        files = [
             loop.run_in_executor(self._encoders, self._put, image, own)
             for image, own in zip(images, inside, strict=True)
         ]
-        return list(await asyncio.gather(*encoded))
+        return list(await asyncio.gather(*files))
 
     def get(self, name: str) -> bytes | None:
         """The PNG file of that name, the address without its ``pictures/``; None if it is gone."""
@@ -102,7 +102,7 @@ class PictureStore:
         return Route(f"/{PREFIX}{{name}}", picture, methods=["GET"])
 
     def _put(self, image: np.ndarray, metadata: GenerationMetadata | None) -> str:
-        content = to_png(image, metadata) if metadata is not None else _plain_png(image)
+        content = encoded(image, metadata)
         name = f"{hmac.new(self._key, content, hashlib.sha256).hexdigest()}.png"
         with self._lock:
             if name in self._files:
@@ -125,7 +125,10 @@ class PictureStore:
         self._nbytes -= len(content)
 
 
-def _plain_png(image: np.ndarray) -> bytes:
+def encoded(image: np.ndarray, metadata: GenerationMetadata | None = None) -> bytes:
+    """A uint8 (H, W[, 3]) picture as a PNG file, with what it was drawn by where that is given."""
+    if metadata is not None:
+        return to_png(image, metadata)
     file = io.BytesIO()
     to_pil(image).save(file, format="PNG")
     return file.getvalue()

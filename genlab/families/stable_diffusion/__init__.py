@@ -62,6 +62,7 @@ FAMILY = FamilyDescription(
             "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler",
             "seed", "count", "checkpoint",
         ),
+        required=("prompt",),
     ),
     options={"num_inference_steps": "steps"},
     strip=(SECONDS, SHARPNESS, CONFIDENCE, AS_ASKED, CLASSES),

@@ -21,3 +21,7 @@ class VAERequest(SampleRequest):
 
 class ReconstructRequest(ImagesRequest):
     """Encode pictures to q(z | x) = N(mu, exp(logvar)) and decode mu."""
+
+    judge: bool = Field(
+        False, exclude=True, description="measure the pictures: the result carries figures"
+    )
