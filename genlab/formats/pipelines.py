@@ -1,29 +1,22 @@
 """Diffusers pipelines as they lie on disk: a folder in the stock layout, or one .safetensors file.
 
 Knows no job and no hub. A file has its configuration in a folder of its own, which a card names
-under ``config``: the stock layout without weights.
+under ``config``: the stock layout without weights. All but ``open_pipeline`` and ``check_fit`` read
+JSON and headers only and need neither torch nor diffusers.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import torch
-from diffusers.loaders.single_file_utils import fetch_diffusers_config
-from safetensors import safe_open
-
-from genlab.engine.runner import BrokenCheckpoint, check_weights, read_json, weight_files
+from genlab.formats.headers import Shapes, check_weights, count_parameters, tensor_shapes
+from genlab.formats.hub_layout import CONFIG, read_json
+from genlab.formats.metadata import BrokenCheckpoint
 
 INDEX = "model_index.json"
-BATCHED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-"""The pipelines that the batched engine runs step by step."""
-MORE_THAN_A_PROMPT = {"strength", "mask_image", "controlnet_conditioning_scale", "num_frames"}
-"""What a call takes that edits a picture, follows another one, or makes a film."""
 NEVER_LOADED = ("safety_checker",)
 FITTING = ("UNet2DConditionModel", "AutoencoderKL")
 OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -32,11 +25,25 @@ MODELS = ("diffusers", "transformers")  # the libraries whose classes may have w
 
 def configuration(path: Path, card: Mapping[str, Any]) -> Path:
     """The folder that holds a pipeline's configuration: its own, or what a file's card names."""
-    return path if path.is_dir() else Path(card["config"])
+    if not path.is_file():
+        return path
+    if not isinstance(card.get("config"), str):
+        raise BrokenCheckpoint("no folder is known that holds its configuration.")
+    return Path(card["config"])
 
 
 def class_name(folder: Path) -> str:
     """The name of the pipeline's class; raises BrokenCheckpoint with a sentence."""
+    if not (folder / INDEX).exists():
+        if any(folder.glob("*lora*.safetensors")):
+            raise BrokenCheckpoint(
+                f"it has no {INDEX}: it is a LoRA, an addition to another model, not a whole one."
+            )
+        if (folder / CONFIG).is_file():
+            part = str(read_json(folder / CONFIG).get("_class_name", "network"))
+            raise BrokenCheckpoint(
+                f"it has no {INDEX}: it is one {part[:60]} alone, a part of a pipeline."
+            )
     return str(read_json(folder / INDEX).get("_class_name"))
 
 
@@ -50,32 +57,18 @@ def components(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def family_of(folder: Path) -> str:
-    """The name of the family that serves a pipeline; raises BrokenCheckpoint if none does."""
-    unet = folder / "unet" / "config.json"
-    consistency = unet.is_file() and read_json(unet).get("time_cond_proj_dim") is not None
-    if class_name(folder) in BATCHED and not consistency:
-        return "stable_diffusion"
-    check_text_to_image(folder)
-    return "text_to_image"
+def config_of(folder: Path, part: str) -> dict[str, Any]:
+    """A part's config.json; {} if it has none. Raises BrokenCheckpoint if it cannot be read."""
+    path = folder / part / CONFIG
+    return read_json(path) if path.exists() else {}
 
 
-def check_text_to_image(folder: Path) -> None:
-    """Raise BrokenCheckpoint unless a pipeline draws pictures from a prompt, step by step."""
-    kind = class_name(folder)
-    network: Any = getattr(diffusers, kind, None)
-    if not isinstance(network, type) or not issubclass(network, diffusers.DiffusionPipeline):
-        raise BrokenCheckpoint(f"its {INDEX} names {kind}, which diffusers does not have.")
-    takes = inspect.signature(network.__call__).parameters
-    wanted = ("prompt", "num_inference_steps", "generator", "output_type")
-    needed = {
-        name for name, p in takes.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD
-    }
-    alone = not needed - {"self", "prompt"} and not MORE_THAN_A_PROMPT & set(takes)
-    if not alone or any(name not in takes for name in wanted):
-        raise BrokenCheckpoint(f"a {kind} does not draw pictures from a prompt alone.")
-    if "callback_on_step_end" not in takes:
-        raise BrokenCheckpoint(f"a {kind} cannot be followed or stopped in the middle of its work.")
+def scheduler_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a pipeline's scheduler; raises BrokenCheckpoint."""
+    return read_json(folder / "scheduler" / "scheduler_config.json")
+
+
+# --- weights --------------------------------------------------------------------------------
 
 
 def check_parts(folder: Path) -> None:
@@ -86,51 +79,45 @@ def check_parts(folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise BrokenCheckpoint unless every part is there and its weights open; reads headers only.
-
-    Those of the networks that GenLab calls itself have to fit their configuration.
-    """
+    """Raise BrokenCheckpoint unless every part is there and its weights open."""
     check_parts(folder)
-    for name, (library, kind) in components(folder).items():
+    for name, (library, _) in components(folder).items():
         part = folder / name
-        if not _is_network(library, part):
-            continue
-        for files in {tuple(chosen_files(part, half)) for half in (True, False)}:
-            check_weights(files, None)
-            if kind in FITTING:
-                check_fit(getattr(diffusers, kind), part, files)
-        check_shards(part)
+        if has_weights(library, part):
+            for files in {tuple(chosen_files(part, half)) for half in (True, False)}:
+                check_weights(files, None)
+            check_shards(part)
+        if name == "scheduler":
+            scheduler_config(folder)
 
 
 def check_shards(part: Path) -> None:
     """Raise BrokenCheckpoint if some, but not all, of the files that an index names are there."""
     for index in part.glob("*.safetensors.index*.json"):
-        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+        places = read_json(index).get("weight_map")
+        if not isinstance(places, dict) or not all(isinstance(p, str) for p in places.values()):
+            raise BrokenCheckpoint(f"its {part.name}/{index.name} does not say which files it has.")
+        shards = sorted(set(places.values()))
         missing = [shard for shard in shards if not (part / shard).is_file()]
         if missing and len(missing) < len(shards):
             raise BrokenCheckpoint(f"its {part.name} folder has no {missing[0]}.")
 
 
-def check_fit(network: Any, part: Path, files: Sequence[Path]) -> None:
-    """Raise BrokenCheckpoint unless files hold every weight that a config.json describes.
+def has_weights(library: str, part: Path) -> bool:
+    """Whether a part is a network; a tokenizer, a scheduler and a processor are none."""
+    if library not in MODELS:
+        return False
+    if not (part / CONFIG).is_file() and any(part.glob("*.safetensors")):
+        raise BrokenCheckpoint(f"its {part.name} folder has no {CONFIG}.")
+    return (part / CONFIG).is_file()
 
-    Older files have other names for the VAE's attention, which diffusers translates as well.
-    """
-    config = read_json(part / "config.json")
-    try:
-        with torch.device("meta"):
-            wanted = network(**network.extract_init_dict(config)[0]).state_dict()
-    except Exception as error:
-        raise BrokenCheckpoint(f"its {part.name}/config.json describes no {part.name}.") from error
-    found = {name: shape for file in files for name, shape in shapes(file)}
-    for old, new in OLD_NAMES.items():
-        found = {name.replace(f".{old}.", f".{new}."): shape for name, shape in found.items()}
-    for name, tensor in wanted.items():
-        if found.get(name) != list(tensor.shape):
-            raise BrokenCheckpoint(
-                f"its weights do not fit its config.json: {name} is {found.get(name, 'missing')}, "
-                f"but should be {list(tensor.shape)}."
-            )
+
+def weight_files(part: Path) -> list[Path]:
+    """The safetensors files of a part, shards included; raises BrokenCheckpoint if it has none."""
+    files = sorted(part.glob("*.safetensors"))
+    if not files:
+        raise BrokenCheckpoint(f"its {part.name} folder has no safetensors file.")
+    return files
 
 
 def chosen_files(part: Path, half: bool) -> list[Path]:
@@ -142,79 +129,112 @@ def chosen_files(part: Path, half: bool) -> list[Path]:
     return (fp16 or full) if half else (full or fp16)
 
 
-def nbytes(path: Path, dtype: torch.dtype) -> int:
-    """Memory that a pipeline's weights will take in that number format; reads headers only."""
-    size = torch.empty((), dtype=dtype).element_size()
+def shapes_of_part(part: Path, half: bool) -> Shapes:
+    """Name and shape of the tensors that are loaded of a part, under their newer names."""
+    found: Shapes = {}
+    for file in chosen_files(part, half):
+        found |= tensor_shapes(file)
+    for old, new in OLD_NAMES.items():
+        found = {name.replace(f".{old}.", f".{new}."): shape for name, shape in found.items()}
+    return found
+
+
+def pipeline_parameters(path: Path) -> int:
+    """How many numbers the weights of a folder or a file are; raises BrokenCheckpoint."""
     if path.is_file():
-        loaded = (shape for name, shape in shapes(path) if not name.startswith("model_ema."))
-        return size * sum(math.prod(shape) for shape in loaded)
-    total = 0
-    for name, (library, _) in components(path).items():
-        if _is_network(library, path / name):
-            files = chosen_files(path / name, half=dtype != torch.float32)
-            total += size * sum(math.prod(shape) for file in files for _, shape in shapes(file))
-    return total
-
-
-def shapes(file: Path) -> Iterator[tuple[str, list[int]]]:
-    """The name and shape of each tensor in a safetensors file."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            for key in opened.keys():  # noqa: SIM118
-                yield key, opened.get_slice(key).get_shape()
-    except Exception as error:
-        raise BrokenCheckpoint(f"{file.name} is cut short or is no safetensors file.") from error
-
-
-def repository_of(file: Path) -> str:
-    """The hub's model whose configuration fits a single file, from the names of its tensors."""
-    tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes(file)}
-    if not any(name.startswith("model.diffusion_model.") for name in tensors):
-        raise BrokenCheckpoint(
-            "it holds no whole Stable Diffusion in the original layout (model.diffusion_model...)."
-        )
-    return str(fetch_diffusers_config(tensors)["pretrained_model_name_or_path"])
+        found = tensor_shapes(path).items()
+        return sum(math.prod(s) for name, s in found if not name.startswith("model_ema."))
+    parts = [
+        path / name
+        for name, (library, _) in components(path).items()
+        if has_weights(library, path / name)
+    ]
+    return sum(count_parameters(chosen_files(part, half=False)) for part in parts)
 
 
 def picture_size(folder: Path) -> int | None:
     """Pixels of a picture's side, where a pipeline's configuration says so."""
-    vae = folder / "vae" / "config.json"
-    blocks = read_json(vae).get("block_out_channels") if vae.is_file() else None
+    blocks = config_of(folder, "vae").get("block_out_channels")
     for name in ("unet", "transformer"):
-        path = folder / name / "config.json"
-        side = read_json(path).get("sample_size") if path.is_file() else None
-        if isinstance(side, int) and blocks:
+        side = config_of(folder, name).get("sample_size")
+        if isinstance(side, int) and side > 0 and isinstance(blocks, list) and blocks:
             return side * 2 ** (len(blocks) - 1)
     return None
 
 
-def open_pipeline(path: Path, card: Mapping[str, Any], dtype: torch.dtype) -> Any:
-    """The pipeline with its weights, on the CPU; raises BrokenCheckpoint. Asks no network."""
+# --- loading --------------------------------------------------------------------------------
+
+
+def open_pipeline(path: Path, card: Mapping[str, Any], dtype: Any) -> Any:
+    """The pipeline with its weights, on the CPU; asks no network.
+
+    Args:
+        path: its folder, or its one file.
+        card: of a file, names the folder of its configuration.
+        dtype: the torch number format of its weights.
+
+    Raises:
+        BrokenCheckpoint: a part is missing, does not fit its configuration, or diffusers says no.
+    """
+    import diffusers
+    import torch
+
     folder = configuration(path, card)
     name = class_name(folder)
-    network: Any = getattr(diffusers, name)
+    found = getattr(diffusers, name, None)
+    if not isinstance(found, type) or not issubclass(found, diffusers.DiffusionPipeline):
+        raise BrokenCheckpoint(f"its {INDEX} names {name}, which diffusers does not have.")
+    network: Any = found
     index = read_json(folder / INDEX)
     offline: dict[str, Any] = {"dtype": dtype, "local_files_only": True}
     offline |= {part: None for part, about in index.items() if about == [None, None]}
     if "safety_checker" in index:
         offline |= {"safety_checker": None, "requires_safety_checker": False}
+    if path.is_file():
+        tensor_shapes(path)  # says more plainly than diffusers if it was cut short
+        return _open(name, network.from_single_file, str(path), config=str(folder), **offline)
+    check_folder(folder)
+    half = dtype != torch.float32 or not _has_full_weights(folder)
+    for part, (library, kind) in components(folder).items():
+        if library == "diffusers" and kind in FITTING:
+            check_fit(getattr(diffusers, kind), folder / part, half)
+    variant = "fp16" if half and any(folder.glob("*/*.fp16*.safetensors")) else None
+    return _open(
+        name, network.from_pretrained, folder, use_safetensors=True, variant=variant, **offline
+    )
+
+
+def check_fit(network: Any, part: Path, half: bool) -> None:
+    """Raise BrokenCheckpoint unless a part's files hold every weight that its config.json wants.
+
+    Older files have other names for the VAE's attention, which diffusers translates as well.
+    """
+    import torch
+
+    config = read_json(part / CONFIG)
     try:
-        if path.is_file():
-            return network.from_single_file(str(path), config=str(folder), **offline)
-        fp16 = dtype != torch.float32 or not _has_full_weights(folder)
-        variant = "fp16" if fp16 and any(folder.glob("*/*.fp16*.safetensors")) else None
-        return network.from_pretrained(folder, use_safetensors=True, variant=variant, **offline)
+        with torch.device("meta"):
+            wanted = network(**network.extract_init_dict(config)[0]).state_dict()
+    except Exception as error:
+        raise BrokenCheckpoint(f"its {part.name}/{CONFIG} describes no {part.name}.") from error
+    expect(shapes_of_part(part, half), {key: list(t.shape) for key, t in wanted.items()})
+
+
+def expect(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]]) -> None:
+    """Raise BrokenCheckpoint unless all that is wanted was found; there may be more."""
+    for key, shape in wanted.items():
+        if found.get(key) != shape:
+            raise BrokenCheckpoint(
+                f"its weights do not fit its {CONFIG}: {key} is {found.get(key, 'missing')}, "
+                f"but should be {shape}."
+            )
+
+
+def _open(name: str, opener: Any, *where: Any, **how: Any) -> Any:
+    try:
+        return opener(*where, **how)
     except Exception as error:
         raise BrokenCheckpoint(f"diffusers cannot open it as a {name}.") from error
-
-
-def _is_network(library: str, part: Path) -> bool:
-    """Whether a part has weights; a tokenizer, a scheduler and a processor have none."""
-    if library not in MODELS:
-        return False
-    if not (part / "config.json").is_file() and any(part.glob("*.safetensors")):
-        raise BrokenCheckpoint(f"its {part.name} folder has no config.json.")
-    return (part / "config.json").is_file()
 
 
 def _has_full_weights(folder: Path) -> bool:
