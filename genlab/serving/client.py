@@ -32,6 +32,7 @@ class Ticket:
         self.id = next(self._ids)
         self.request = request
         self.owner = owner
+        self.cancelled = False  # whether its owner has asked for its end
         self.repeated = False  # whether it was run again after its worker had died
         self._unread: deque[Event] = deque()
         self._arrived = threading.Condition()

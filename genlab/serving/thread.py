@@ -84,6 +84,7 @@ class ThreadClient(Client):
     def cancel(self, ticket_id: int) -> None:
         with self._lock:
             if ticket_id in self._tickets:
+                self._tickets[ticket_id].cancelled = True
                 self._inbox.append(("cancel", ticket_id))
                 self._lock.notify_all()
 
@@ -180,12 +181,11 @@ class ThreadClient(Client):
         with self._lock:
             self._restarts += 1
             self._deaths += 1
-            cancelled = {ticket_id for what, ticket_id in self._inbox if what == "cancel"}
             untouched = {ticket_id for what, ticket_id in self._inbox if what == "add"}
             tickets = list(self._tickets.values())
             self._inbox.clear()
         for ticket in tickets:
-            if ticket.id in cancelled:
+            if ticket.cancelled:
                 self._deliver_end(ticket, Cancelled())
             elif ticket.repeated and ticket.id not in untouched:
                 self._deliver_end(ticket, Failed(GAVE_UP))
