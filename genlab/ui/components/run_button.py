@@ -7,9 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE, Buttons, stoppable
+from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
-from genlab.ui.live_run import Cell, CellView, error_line, live_run
+from genlab.ui.live_run import live_run
 
 Draw = Callable[[int, CellView], Sequence[Any] | None]
 """The updates of cell k's outputs; None where nothing is new to be seen."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genlab.requests import StableDiffusionRequest, UserError, ask
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.requests import UserError, parse_request
 
 MOST = 64  # cells
 NOTHING = "(none)"  # how an empty negative prompt is written
@@ -41,22 +42,24 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A grid to be drawn; ``requests`` are its cells, row by row."""
+class PictureGrid:
+    """Two settings against each other; ``requests`` are its pictures, row by row."""
 
     columns: Axis
     rows: Axis
     requests: tuple[StableDiffusionRequest, ...]
 
 
-def plan(base: StableDiffusionRequest, columns: Axis, rows: Axis, most: int = MOST) -> Plan:
-    """The cells of two axes; raises UserError if they are one, or too many cells.
+def grid_of(
+    base: StableDiffusionRequest, columns: Axis, rows: Axis, most: int = MOST
+) -> PictureGrid:
+    """The pictures of two axes; raises UserError if they are one, or too many pictures.
 
     Args:
         base: the settings that no axis changes.
         columns: from left to right.
         rows: from top to bottom.
-        most: cells that are served.
+        most: pictures that are served.
     """
     if columns.name == rows.name:
         raise UserError(
@@ -68,11 +71,10 @@ def plan(base: StableDiffusionRequest, columns: Axis, rows: Axis, most: int = MO
             f"{len(columns.values)} columns and {len(rows.values)} rows make {count} pictures, "
             f"but a grid may have at most {most}."
         )
-    cells = [{columns.name: x, rows.name: y} for y in rows.values for x in columns.values]
+    pairs = [{columns.name: x, rows.name: y} for y in rows.values for x in columns.values]
     single = base.model_dump() | {"count": 1, "preview_every": 0}
-    return Plan(
-        columns, rows, tuple(ask(StableDiffusionRequest, **single | cell) for cell in cells)
-    )
+    requests = (parse_request(StableDiffusionRequest, **single | pair) for pair in pairs)
+    return PictureGrid(columns, rows, tuple(requests))
 
 
 def axis(name: str, values: str | Sequence[Any], base: StableDiffusionRequest) -> Axis:
@@ -93,11 +95,11 @@ def axis(name: str, values: str | Sequence[Any], base: StableDiffusionRequest) -
             f"The axis {AXES[name][0]} has {len(written)} values, but may have at most {MOST}."
         )
     settings = base.model_dump()
-    fitting = [
-        getattr(ask(StableDiffusionRequest, **settings | {name: _meant(value)}), name)
+    checked = [
+        getattr(parse_request(StableDiffusionRequest, **settings | {name: _meant(value)}), name)
         for value in written
     ]
-    return Axis(name, tuple(dict.fromkeys(fitting)))
+    return Axis(name, tuple(dict.fromkeys(checked)))
 
 
 def _split(text: str) -> list[str]:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import gradio as gr
 
-from genlab.requests import StableDiffusionRequest, UserError
-from genlab.ui.components.panel import PRIVATE, buttons, stoppable
-from genlab.ui.context import Lab
-from genlab.ui.live_run import complaint, play
-from genlab.ui.tabs.stable_diffusion.controls import Controls, asked
-from genlab.ui.tabs.stable_diffusion.trajectory_view import FOLLOW, blank_film, film_html
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.requests import UserError
+from genlab.ui.cells import Cell
+from genlab.ui.components.panel import buttons
+from genlab.ui.components.pictures import blank
+from genlab.ui.components.progress import error_line
+from genlab.ui.components.run_button import on_press
+from genlab.ui.components.trajectory_view import (
+    FOLLOW,
+    Curve,
+    Line,
+    difference_map,
+    step_images,
+    trajectory_view,
+)
+from genlab.ui.context import AppContext
+from genlab.ui.live_run import live_run
+from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of
 
 SLOT = "sd-cfg"
 INTRO = (
@@ -21,42 +33,73 @@ INTRO = (
     "the second: unconditional + scale × (conditional − unconditional). Move the step: when does "
     "the model know what it draws, and what does the scale add?"
 )
+NO_TRAJECTORY = error_line("This model does not show its two predictions; choose Toybox.")
+CAPTIONS = {
+    "uncond": ("Unconditional", "the empty or negative prompt"),
+    "cond": ("Conditional", "the prompt"),
+    "guided": ("Guided", "what the step takes"),
+    "difference": ("Difference", "where the prompt speaks"),
+}
 
-NO_FILM = complaint("This model does not show its two predictions; choose Toybox.")
 
-
-def build(lab: Lab, controls: Controls) -> None:
+def build(context: AppContext, controls: Controls) -> None:
     """Add the mode's content to the tab."""
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["press"]):
         press = buttons(SLOT, "Film a run")
-    film = gr.HTML(blank_film(), elem_id=f"{SLOT}-film", elem_classes=["flush"], js_on_load=FOLLOW)
+    shown = gr.HTML(blank(4, 2), elem_id=f"{SLOT}-film", elem_classes=["flush"], js_on_load=FOLLOW)
 
     async def run(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
-        def build() -> list[StableDiffusionRequest]:
-            return [filmed(asked(values))]
+        def cells() -> list[Cell]:
+            return [Cell((with_trajectory(request_of(values)),))]
 
-        async for frame in play(lab, str(request.session_hash), SLOT, build, judge=False):
-            if frame.results is not None:
-                extras = frame.results[0].extras
-                told = "film_uncond" in extras  # a pipeline that runs as a whole keeps no film
-                film_or_not = await asyncio.to_thread(film_html, extras) if told else NO_FILM
-                yield frame.status, gr.Button(interactive=frame.running), film_or_not
-            else:
-                yield frame.status, gr.Button(interactive=frame.running), gr.skip()
+        owner = str(request.session_hash)
+        async for frame in live_run(context, owner, SLOT, cells, alone_may_fail=False):
+            view = gr.skip()
+            if not frame.running and frame.cells and frame.cells[0].done:
+                (result,) = frame.cells[0].results
+                view = await asyncio.to_thread(view_of, result.extras)
+            yield frame.status, gr.Button(interactive=frame.running), view
 
-    press.generate.click(
-        run, controls.inputs, [press.status, press.stop, film],
-        preprocess=False, concurrency_limit=None, trigger_mode="multiple", **PRIVATE,
-    )  # fmt: skip
-    stoppable(lab, SLOT, press.stop)
+    on_press(context, SLOT, press, run, controls.inputs, [shown])
 
 
-def filmed(request: StableDiffusionRequest) -> StableDiffusionRequest:
-    """The request with a film of its first picture; raises UserError where there is none to see."""
+def with_trajectory(request: StableDiffusionRequest) -> StableDiffusionRequest:
+    """The request with the trajectory of its first picture; UserError where none can be seen."""
     if not request.guided:
         raise UserError(
             f"At guidance_scale {request.guidance_scale:g} the model predicts once, with the "
             "prompt: there is no second prediction to compare. Set it above 1."
         )
-    return request.model_copy(update={"count": 1, "preview_every": 0, "film": True})
+    changes = {"count": 1, "preview_every": 0, "trajectory": True, "judge": False}
+    return request.model_copy(update=changes)
+
+
+def view_of(extras: Mapping[str, Any]) -> str:
+    """The slider, the pictures of each step and the curve of the guidance, as HTML.
+
+    Args:
+        extras: a Result's ``trajectory_*`` of a guided run; its picture 0 is shown.
+    """
+    if "trajectory_uncond" not in extras:  # a pipeline that runs as a whole keeps none
+        return NO_TRAJECTORY
+    pictures = {name: extras[f"trajectory_{name}"][:, 0] for name in ("uncond", "cond", "guided")}
+    pictures["difference"] = difference_map(pictures["cond"], pictures["uncond"])
+    images = "".join(
+        step_images(pictures[name], f"<b>{title}</b><span>{meaning}</span>")
+        for name, (title, meaning) in CAPTIONS.items()
+    )
+    steps = [int(step) for step in extras["trajectory_steps"]]
+    total = steps[-1] + 1  # the last step is always kept
+    moments = [
+        f"{step + 1} of {total}, t = {t:.0f}"
+        for step, t in zip(steps, extras["trajectory_timesteps"], strict=True)
+    ]
+    norms = [float(norm) for norm in extras["trajectory_guidance_norm"][:, 0]]
+    curve = Curve(
+        "Guidance at this step, ‖guided − unconditional‖",
+        [Line(norms)],
+        ("first step: noise", "last step: picture"),
+        values=[f"{norm:.2f}" for norm in norms],
+    )
+    return trajectory_view(steps, moments, f'<div class="four">{images}</div>', [curve])

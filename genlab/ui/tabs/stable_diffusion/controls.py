@@ -8,10 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from genlab.models.registry import Entry
-from genlab.requests import SCHEDULERS, StableDiffusionRequest, ask
+from genlab.diffusion.schedulers import SCHEDULERS, scheduler_names
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.formats.metadata import ModelMetadata
+from genlab.requests import parse_request
 from genlab.ui.components.panel import PRIVATE, chooser, numbered, seed_with_dice, titles
-from genlab.ui.context import Lab
+from genlab.ui.context import AppContext
 from genlab.ui.tabs.stable_diffusion.words import help_with_words
 
 EXAMPLES = {
@@ -23,15 +25,10 @@ EXAMPLES = {
     ),
     "": ("an astronaut riding a horse, oil painting", "a lighthouse in a storm, photograph"),
 }
-SCHEDULER_NAMES = {
-    "dpmpp-2m": "DPM++ 2M",
-    "ddim": "DDIM",
-    "euler": "Euler",
-    "euler-ancestral": "Euler ancestral",
-    "pndm": "PNDM",
-    "ddpm": "DDPM",
-}
-GUIDANCE_INFO = "How hard each step is pushed to the prompt; 1 and less is no guidance."
+GUIDANCE_INFO = (
+    "How hard each step is pushed to the prompt; 1 and less is no guidance, the prompt is still "
+    "told."
+)
 SCHEDULER_INFO = "The rule that turns predicted noise into the next, cleaner picture."
 NAMES = (
     "checkpoint", "prompt", "negative_prompt", "num_inference_steps", "guidance_scale",
@@ -68,11 +65,12 @@ class Controls:
         return [*self.inputs, self.steps_slider, self.guidance_slider]
 
 
-def asked(values: Sequence[Any], **changes: Any) -> StableDiffusionRequest:
+def request_of(values: Sequence[Any], **changes: Any) -> StableDiffusionRequest:
     """The request of the controls' values, in the order of NAMES; raises UserError."""
+    settings = dict(zip(NAMES, values, strict=True)) | changes
     # An empty box sends None, which would read oddly in a sentence.
-    known = dict(zip(NAMES, ("" if value is None else value for value in values), strict=True))
-    return ask(StableDiffusionRequest, **known | changes)
+    filled = {name: "" if value is None else value for name, value in settings.items()}
+    return parse_request(StableDiffusionRequest, **filled)
 
 
 def restored(settings: Mapping[str, Any]) -> list[Any]:
@@ -85,7 +83,7 @@ def restored(settings: Mapping[str, Any]) -> list[Any]:
 
 
 def prompt_controls(
-    lab: Lab, entries: Sequence[Entry]
+    context: AppContext, entries: Sequence[ModelMetadata]
 ) -> tuple[gr.Dropdown, gr.Textbox, gr.Textbox]:
     """Model, prompt with its help and examples, negative prompt."""
     checkpoint = chooser(
@@ -105,27 +103,27 @@ def prompt_controls(
         info="What guidance should lead away from.",
     )  # fmt: skip
 
-    def fitting(checkpoint: Any) -> list[Any]:
-        chosen = kind(lab.catalogue.entry(str(checkpoint)))
+    def fitting_chips(checkpoint: Any) -> list[Any]:
+        chosen = kind(context.registry.entry(str(checkpoint)))
         return [gr.Row(visible=data == chosen) for data in chips]
 
     checkpoint.change(
-        fitting, checkpoint, list(chips.values()), queue=False, preprocess=False, **PRIVATE
+        fitting_chips, checkpoint, list(chips.values()), queue=False, preprocess=False, **PRIVATE
     )
 
-    def told(checkpoint: Any, *texts: Any) -> str:
-        return help_with_words(lab.catalogue.entry(str(checkpoint)), *map(str, texts))
+    def word_help(checkpoint: Any, *texts: Any) -> str:
+        return help_with_words(context.registry.entry(str(checkpoint)), *map(str, texts))
 
     gr.on(
         [prompt.change, negative.change, checkpoint.change],
-        told, [checkpoint, prompt, negative], words,
+        word_help, [checkpoint, prompt, negative], words,
         queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip
     return checkpoint, prompt, negative
 
 
-def kind(entry: Entry) -> str:
-    """Which of EXAMPLES a model is asked by."""
+def kind(entry: ModelMetadata) -> str:
+    """Which of EXAMPLES a model can draw."""
     return entry.dataset if entry.dataset in EXAMPLES else ""
 
 
@@ -156,7 +154,7 @@ def sampler_controls() -> tuple[Any, ...]:
         "sd-scheduler",
         "Scheduler",
         SCHEDULER_INFO,
-        [(SCHEDULER_NAMES.get(name, name), name) for name in SCHEDULERS],
+        [(SCHEDULERS[name].label, name) for name in scheduler_names()],
         "dpmpp-2m",
     )
     return steps, steps_slider, guidance, guidance_slider, scheduler, seed_with_dice("sd")

@@ -1,25 +1,25 @@
-"""Mode Curves: what the judge reads against guidance scale and against steps, measured live."""
+"""Mode Curves: what the judge finds against guidance scale and against steps, measured live."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from genlab.engine import Event, Result
-from genlab.models.registry import Entry
-from genlab.requests import StableDiffusionRequest, UserError, ask
-from genlab.serving.session_runs import Stopped, Superseded
-from genlab.ui.components.obedience import reader, scene_of, world_of
-from genlab.ui.components.panel import PRIVATE, buttons, numbered, stoppable
-from genlab.ui.components.progress import failures, share_done, told
-from genlab.ui.context import Lab
-from genlab.ui.live_run import complaint, follow, judged, said
-from genlab.ui.tabs.stable_diffusion.controls import NAMES, Controls, asked
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.formats.metadata import ModelMetadata
+from genlab.requests import UserError, parse_request
+from genlab.toybox.prompt_adherence import scene_of, world_of
+from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.panel import PRIVATE, buttons, numbered
+from genlab.ui.components.progress import failures, progress_line
+from genlab.ui.components.run_button import on_press
+from genlab.ui.context import AppContext
+from genlab.ui.live_run import live_run
+from genlab.ui.tabs.stable_diffusion.controls import NAMES, Controls, request_of
 from genlab.ui.tabs.stable_diffusion.curves_plot import Point, curves_figure
 
 INTRO = (
@@ -51,7 +51,7 @@ SETTINGS = (
 )
 
 
-def build(lab: Lab, controls: Controls) -> None:
+def build(context: AppContext, controls: Controls) -> None:
     """Add the mode's content to the tab."""
     gr.Markdown(INTRO, elem_classes=["intro"])
     count, _ = numbered(
@@ -61,11 +61,11 @@ def build(lab: Lab, controls: Controls) -> None:
     with gr.Row(elem_classes=["panels"]):
         for setting, current in zip(SETTINGS, (controls.guidance, controls.steps), strict=True):
             with gr.Column(min_width=300):
-                _curve(lab, controls, setting, current, count)
+                _curve(context, controls, setting, current, count)
 
 
 def _curve(
-    lab: Lab, controls: Controls, setting: Setting, current: gr.Number, count: gr.Number
+    context: AppContext, controls: Controls, setting: Setting, current: gr.Number, count: gr.Number
 ) -> None:
     press = buttons(setting.slot, f"Measure the {setting.label}")
     plot = gr.Plot(
@@ -77,37 +77,30 @@ def _curve(
 
     async def measure(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         *settings, count = values
-        wanted: list[StableDiffusionRequest] = []
+        requests: list[StableDiffusionRequest] = []
 
-        def build() -> list[StableDiffusionRequest]:
-            base = asked(settings, count="" if count is None else count)
-            wanted.extend(along(lab, base, setting))
-            return wanted
+        def build() -> Sequence[StableDiffusionRequest]:
+            requests.extend(along(context, request_of(settings, count=count), setting))
+            return requests
 
         now = number(settings[NAMES.index(setting.name)])
-        async for moment in points(lab, str(request.session_hash), setting, build):
-            button = gr.Button(interactive=moment.running)
-            if moment.points is None:
-                yield moment.status, button, gr.skip(), gr.skip(), gr.skip()
+        owner = str(request.session_hash)
+        async for frame in measured_curve(context, owner, setting, build):
+            button = gr.Button(interactive=frame.running)
+            if frame.points is None:
+                yield frame.status, button, gr.skip(), gr.skip(), gr.skip()
             else:
-                figure = curves_figure(setting.name, setting.reach, moment.points, now)
-                yield moment.status, button, figure, caption(wanted, setting), moment.points
+                figure = curves_figure(setting.name, setting.reach, frame.points, now)
+                yield frame.status, button, figure, caption(requests[0], setting), frame.points
 
-    press.generate.click(
-        measure,
-        [*controls.inputs, count],
-        [press.status, press.stop, plot, note, measured],
-        preprocess=False,
-        concurrency_limit=None,
-        trigger_mode="multiple",
-        **PRIVATE,
+    on_press(
+        context, setting.slot, press, measure, [*controls.inputs, count], [plot, note, measured]
     )
-    stoppable(lab, setting.slot, press.stop)
 
-    def mark(known: Sequence[Point], now: Any) -> Any:
-        if not known:
+    def mark(points: Sequence[Point], now: Any) -> Any:
+        if not points:
             return gr.skip()
-        return curves_figure(setting.name, setting.reach, known, number(now))
+        return curves_figure(setting.name, setting.reach, points, number(now))
 
     current.change(
         mark, [measured, current], plot,
@@ -116,76 +109,70 @@ def _curve(
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What the page shows of a curve; ``points`` None: as before."""
+class CurveFrame:
+    """What the page shows of a curve at one moment; ``points`` None: as before."""
 
     status: str
     running: bool
     points: tuple[Point, ...] | None = None
 
 
-async def points(
-    lab: Lab, owner: str, setting: Setting, build: Callable[[], Sequence[StableDiffusionRequest]]
-) -> AsyncGenerator[Moment, None]:
-    """Draw and judge for every request, and tell the page each point as soon as it is known."""
+async def measured_curve(
+    context: AppContext,
+    owner: str,
+    setting: Setting,
+    build: Callable[[], Sequence[StableDiffusionRequest]],
+) -> AsyncIterator[CurveFrame]:
+    """Draw every request, each a value of the curve, and show its point as soon as it is judged."""
     begun = time.monotonic()
-    with lab.desk.run(owner, setting.slot) as run:
-        known: dict[int, Point] = {}
-        events: tuple[Event, ...] = ()
-        try:
-            requests = build()
-            yield Moment(said("Starting.", 0.0), True, ())
-            async with aclosing(follow(run, run.submit(requests), apart=True)) as moments:
-                async for events in moments:
-                    new = [
-                        k for k, e in enumerate(events) if isinstance(e, Result) and k not in known
-                    ]
-                    drawn = [event for k in new if isinstance(event := events[k], Result)]
-                    figures = await judged(lab, run, [requests[k] for k in new], drawn)
-                    for k, found in zip(new, figures, strict=True):
-                        known[k] = point(requests[k], setting, found)
-                    spent = time.monotonic() - begun
-                    status = told(f"{len(known)} of {len(requests)} values", events, spent)
-                    yield Moment(status, share_done(events) < 1, tuple(known.values()))
-            pictures = sum(point.count for point in known.values())
-            status = said(f"{pictures} pictures in {time.monotonic() - begun:.1f} s.")
-            status += failures(events)
-            yield Moment(status, False, tuple(known.values()))
-        except UserError as error:
-            yield Moment(complaint(str(error)), False)
-        except Stopped:
-            yield Moment(said("Stopped. The engine is free again."), False)
-        except Superseded:
-            return
+
+    def cells() -> Sequence[Cell]:
+        return [Cell((request,)) for request in build()]
+
+    async for frame in live_run(context, owner, setting.slot, cells):
+        views = frame.cells
+        points = points_of(views, setting) if frame.changed else None
+        status = frame.status
+        if frame.running:
+            events = [event for view in views for event in view.events]
+            count = sum(view.done for view in views)
+            spent = time.monotonic() - begun
+            status = progress_line(f"{count} of {len(views)} values", events, spent)
+        elif views and all(view.done or view.failed for view in views):
+            status += failures([event for view in views for event in view.events])
+        yield CurveFrame(status, frame.running, points)
 
 
-def along(lab: Lab, base: StableDiffusionRequest, setting: Setting) -> list[StableDiffusionRequest]:
+def along(
+    context: AppContext, base: StableDiffusionRequest, setting: Setting
+) -> list[StableDiffusionRequest]:
     """A request for each value of a curve; raises UserError if nobody could judge the pictures."""
-    refuse_unjudged(lab, base)
-    settings = base.model_dump() | {"preview_every": 0}
+    refuse_unjudged(context, base)
+    settings = base.model_dump() | {"preview_every": 0, "judge": True}
     if setting.name == "guidance_scale":
         settings["num_inference_steps"] = min(base.num_inference_steps, FEW_STEPS)
     return [
-        ask(StableDiffusionRequest, **settings | {setting.name: value}) for value in setting.values
+        parse_request(StableDiffusionRequest, **settings | {setting.name: value})
+        for value in setting.values
     ]
 
 
-def refuse_unjudged(lab: Lab, request: StableDiffusionRequest) -> None:
+def refuse_unjudged(context: AppContext, request: StableDiffusionRequest) -> None:
     """Raise UserError with the reason why pictures for this request cannot be judged, if any."""
-    entry = lab.catalogue.entry(request.checkpoint)
-    reason = _unjudged(lab, entry, request)
+    metadata = context.registry.entry(request.checkpoint)
+    reason = _unjudged(context, metadata, request)
     if reason:
         raise UserError(f"There is nothing to plot: {reason}")
 
 
-def _unjudged(lab: Lab, entry: Entry, request: StableDiffusionRequest) -> str:
+def _unjudged(context: AppContext, metadata: ModelMetadata, request: StableDiffusionRequest) -> str:
     if request.count < 2:
         return "one picture has no diversity; ask for 2 or more."
-    if world_of(entry) is None:
-        return f"no judge knows what {entry.title} can draw; choose Toybox."
-    if reader(lab.catalogue, entry.dataset) is None:
-        return f"the checkpoint that judges {entry.title}'s pictures is not here."
-    if scene_of(entry, request) is None:
+    if world_of(metadata) is None:
+        return f"no judge knows what {metadata.title} can draw; choose Toybox."
+    if context.registry.judge(metadata.dataset) is None:
+        return f"the checkpoint that judges {metadata.title}'s pictures is not here."
+    if scene_of(metadata, request) is None:
         return (
             "the judge reads prompts of one or two things it knows, such as “a red 7 on a blue "
             "background”."
@@ -193,21 +180,22 @@ def _unjudged(lab: Lab, entry: Entry, request: StableDiffusionRequest) -> str:
     return ""
 
 
-def point(request: StableDiffusionRequest, setting: Setting, figures: dict[str, Any]) -> Point:
-    """What the judge found at one value."""
-    return Point(
-        float(getattr(request, setting.name)),
-        figures["all_as_asked_percent"],
-        figures["diversity"],
-        request.count,
+def points_of(views: Sequence[CellView], setting: Setting) -> tuple[Point, ...]:
+    """What the judge found at the values whose pictures are there and could be judged."""
+    return tuple(
+        Point(
+            value,
+            view.results[0].figures["all_as_asked_percent"],
+            view.results[0].figures["diversity"],
+            len(view.results[0].images),
+        )
+        for value, view in zip(setting.values, views, strict=True)
+        if view.done and "all_as_asked_percent" in view.results[0].figures
     )
 
 
-def caption(requests: Sequence[StableDiffusionRequest], setting: Setting) -> str:
-    """How sure the curve is, and with what it was drawn."""
-    if not requests:
-        return ""
-    one = requests[0]
+def caption(one: StableDiffusionRequest, setting: Setting) -> str:
+    """How sure the curve is, and with what it was drawn; ``one`` of its requests."""
     other = (
         f"{one.num_inference_steps} steps"
         if setting.name == "guidance_scale"

@@ -45,18 +45,18 @@ def curves_figure(
         points: measured so far, in any order.
         now: the slider's value; None if it says no number.
     """
-    known = sorted(points, key=lambda point: point.value)
-    at = [point.value for point in known]
+    ordered = sorted(points, key=lambda point: point.value)
+    at = [point.value for point in ordered]
     figure = go.Figure(layout=_layout(title, reach))
-    low_high = [interval(point) for point in known]
+    low_high = [interval(point) for point in ordered]
     figure.add_scatter(
         x=at,
-        y=[point.as_asked for point in known],
+        y=[point.as_asked for point in ordered],
         error_y={
             "type": "data",
             "symmetric": False,
-            "array": [high - p.as_asked for p, (_, high) in zip(known, low_high, strict=True)],
-            "arrayminus": [p.as_asked - low for p, (low, _) in zip(known, low_high, strict=True)],
+            "array": [high - p.as_asked for p, (_, high) in zip(ordered, low_high, strict=True)],
+            "arrayminus": [p.as_asked - low for p, (low, _) in zip(ordered, low_high, strict=True)],
             "thickness": 1.2,
             "width": 3,
         },
@@ -66,7 +66,7 @@ def curves_figure(
     )  # fmt: skip
     figure.add_scatter(
         x=at,
-        y=[point.diversity for point in known],
+        y=[point.diversity for point in ordered],
         yaxis="y2", mode="lines+markers", name="diversity",
         line={"color": DIVERSITY, "width": 3, "dash": "dot"},
         marker={"size": 8, "symbol": "diamond"},

@@ -11,22 +11,23 @@ from typing import Any
 
 import gradio as gr
 
-from genlab.models.registry import Entry
-from genlab.requests import Request, StableDiffusionRequest, UserError
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.formats.metadata import ModelMetadata
+from genlab.requests import Request, UserError
 from genlab.ui.components.panel import PRIVATE, buttons, drawing, drawn_on, numbered, panel, wire
-from genlab.ui.context import Lab
-from genlab.ui.live_run import complaint
-from genlab.ui.tabs.stable_diffusion.controls import Controls, asked, restored
+from genlab.ui.components.progress import error_line
+from genlab.ui.context import AppContext
+from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of, restored
 
 SLOT = "sd"
 SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
 PATIENCE = 0.4  # seconds that a live run may go on for after a newer value has come
 SAME_MOVE = 0.1  # seconds; a run that began this short before a move is that move's own
-READ = "The controls are as they were for this picture: Generate draws it again."
+RESTORED = "The controls are as they were for this picture: Generate draws it again."
 LIVE = "Redraws at once when a setting moves."
 
 
-def build(lab: Lab, controls: Controls) -> None:
+def build(context: AppContext, controls: Controls) -> None:
     """Add the mode's content to the tab."""
     with gr.Row(elem_classes=["press"]):
         press = buttons(SLOT)
@@ -48,15 +49,15 @@ def build(lab: Lab, controls: Controls) -> None:
 
     def requests(*values: Any) -> list[Request]:
         *settings, count, every = values
-        return [asked(settings, count=count, preview_every=every)]
+        return [request_of(settings, count=count, preview_every=every, judge=True)]
 
-    wire(lab, SLOT, press, [shown], inputs, requests, captions=_read)
+    wire(context, SLOT, press, [shown], inputs, requests, captions=_captions)
 
     moved = _moves(live, [controls.steps, controls.guidance, controls.scheduler, controls.seed])
     # The last value always gets its turn, and a run that is slow to end makes way for it.
     gr.on(
         [moved.change],
-        drawing(lab, SLOT, requests, captions=_read),
+        drawing(context, SLOT, requests, captions=_captions),
         inputs,
         drawn_on(press, [shown]),
         preprocess=False,
@@ -68,49 +69,51 @@ def build(lab: Lab, controls: Controls) -> None:
     async def make_way(request: gr.Request) -> None:
         begun_before = time.monotonic() - SAME_MOVE
         await asyncio.sleep(PATIENCE)
-        lab.desk.make_way(str(request.session_hash), SLOT, begun_before)
+        context.runs.make_way(str(request.session_hash), SLOT, begun_before)
 
     moved.change(make_way, None, None, queue=False, trigger_mode="multiple", **PRIVATE)
 
-    def read(file: Any) -> list[Any]:
-        """The controls of a dropped PNG's recipe."""
+    def restore(file: Any) -> list[Any]:
+        """The controls as a dropped PNG says they were."""
         try:
-            request, notes = restored_from(lab, Path(file["path"]))
+            request, notes = restored_from(context, Path(file["path"]))
         except UserError as error:
-            return [complaint(str(error)), None, *[gr.skip()] * (len(controls.outputs) + 2)]
-        told = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in (READ, *notes))
+            return [error_line(str(error)), None, *[gr.skip()] * (len(controls.outputs) + 2)]
+        sentences = "".join(f'<p class="note">{escape(text)}</p>' for text in (RESTORED, *notes))
         settings = restored(request.model_dump())
-        return [told, None, *settings, request.count, request.count]
+        return [sentences, None, *settings, request.count, request.count]
 
     dropped.upload(
-        read, dropped, [note, dropped, *controls.outputs, count, count_slider],
+        restore, dropped, [note, dropped, *controls.outputs, count, count_slider],
         queue=False, preprocess=False, **PRIVATE,
     )  # fmt: skip
 
-    def offered(checkpoint: Any) -> Any:
-        if is_small(lab.catalogue.entry(str(checkpoint))):
+    def live_if_small(checkpoint: Any) -> Any:
+        if is_small(context.registry.entry(str(checkpoint))):
             return gr.Checkbox(interactive=True, info=LIVE)
         return gr.Checkbox(value=False, interactive=False, info="This model is too large for it.")
 
     controls.checkpoint.change(
-        offered, controls.checkpoint, live, queue=False, preprocess=False, **PRIVATE
+        live_if_small, controls.checkpoint, live, queue=False, preprocess=False, **PRIVATE
     )
 
 
-def is_small(entry: Entry) -> bool:
+def is_small(metadata: ModelMetadata) -> bool:
     """Whether a model is of Toybox's size, so that a slider can be followed."""
-    return entry.nbytes < SMALL
+    return metadata.memory_bytes() < SMALL
 
 
-def restored_from(lab: Lab, path: Path) -> tuple[StableDiffusionRequest, tuple[str, ...]]:
-    """What the picture in an uploaded PNG was asked with, and what differs here.
+def restored_from(
+    context: AppContext, path: Path
+) -> tuple[StableDiffusionRequest, tuple[str, ...]]:
+    """The request that drew the picture in an uploaded PNG, and what differs here.
 
     Raises UserError. The file is left to Gradio's clearing: thirty students who drop the teacher's
     picture share one file.
     """
-    request, notes = lab.catalogue.restore(path.read_bytes())
+    request, notes = context.registry.restore(path.read_bytes())
     if not isinstance(request, StableDiffusionRequest):
-        title = lab.catalogue.entry(request.checkpoint).title
+        title = context.registry.entry(request.checkpoint).title
         raise UserError(f"That picture was drawn by {title}, which is in another tab.")
     return request, notes
 
@@ -126,6 +129,6 @@ def _moves(live: gr.Checkbox, settings: Sequence[Any]) -> gr.Number:
     return moves
 
 
-def _read(figures: dict[str, Any]) -> Sequence[str]:
+def _captions(figures: dict[str, Any]) -> Sequence[str]:
     """What the judge reads in each picture."""
     return [escape(text) for text in figures.get("read", ())]

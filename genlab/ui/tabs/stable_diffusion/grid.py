@@ -1,39 +1,38 @@
-"""Mode Grid: two settings against each other, one job a cell, filling in live. No tensor."""
+"""Mode Grid: two settings against each other, one request a picture, filling in live. No tensor."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from genlab.engine import Result
-from genlab.engine.job import FINAL
-from genlab.requests import StableDiffusionRequest
-from genlab.ui.components.panel import PRIVATE, buttons, chooser, stoppable
-from genlab.ui.components.progress import failures, told
-from genlab.ui.context import Lab
-from genlab.ui.live_run import play
-from genlab.ui.tabs.stable_diffusion.axes import AXES, MOST, Plan, axis, plan
-from genlab.ui.tabs.stable_diffusion.controls import Controls, asked, restored
-from genlab.ui.tabs.stable_diffusion.grid_table import PICK, Table, chosen
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.panel import PRIVATE, buttons, chooser
+from genlab.ui.components.progress import failures, progress_line
+from genlab.ui.components.run_button import on_press
+from genlab.ui.context import AppContext
+from genlab.ui.live_run import Frame, live_run
+from genlab.ui.tabs.stable_diffusion.axes import AXES, MOST, PictureGrid, axis, grid_of
+from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of, restored
+from genlab.ui.tabs.stable_diffusion.grid_table import PICK, chosen, sheet_png, table_html
 
 SLOT = "sd-grid"
 INTRO = (
     "One picture for each pair of values, all drawn at the same time. **Read along a row, then "
     "down a column**: which setting changes what? A click on a cell takes over its settings."
 )
-BEAT = 0.5  # seconds between two tables without a new picture: 30 cells are 220 kB
+BEAT = 0.5  # seconds between two tables without a new picture: 64 cells are 50 kB
 BEGIN = ("num_inference_steps", "guidance_scale")
 BLANK = '<div class="blank" style="--ratio:3/1">Nothing drawn yet</div>'
 
 
-def build(lab: Lab, controls: Controls) -> None:
+def build(context: AppContext, controls: Controls) -> None:
     """Add the mode's content to the tab."""
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["axes"]):
@@ -48,26 +47,14 @@ def build(lab: Lab, controls: Controls) -> None:
     async def draw(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         *settings, x, x_values, y, y_values = values
 
-        def wanted() -> Plan:
-            return planned(lab, asked(settings), x, x_values, y, y_values)
+        def build() -> PictureGrid:
+            return requested_grid(context, request_of(settings), x, x_values, y, y_values)
 
-        async for moment in fill(lab, str(request.session_hash), wanted):
-            yield (
-                moment.status,
-                gr.Button(interactive=moment.running),
-                *(gr.skip() if part is None else part for part in (moment.cells, moment.sheet)),
-            )
+        async for frame in drawn_grid(context, str(request.session_hash), build):
+            parts = (gr.skip() if part is None else part for part in (frame.table, frame.sheet))
+            yield frame.status, gr.Button(interactive=frame.running), *parts
 
-    press.generate.click(
-        draw,
-        [*controls.inputs, *columns, *rows],
-        [press.status, press.stop, cells, sheet],
-        preprocess=False,
-        concurrency_limit=None,
-        trigger_mode="multiple",
-        **PRIVATE,
-    )
-    stoppable(lab, SLOT, press.stop)
+    on_press(context, SLOT, press, draw, [*controls.inputs, *columns, *rows], [cells, sheet])
 
     def pick(event: gr.EventData) -> list[Any]:
         settings = dict(event.settings)
@@ -77,62 +64,78 @@ def build(lab: Lab, controls: Controls) -> None:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What the page shows of a grid; None: as before."""
+class GridFrame:
+    """What the page shows of a grid at one moment; None: as before."""
 
     status: str
     running: bool
-    cells: str | None = None
+    table: str | None = None
     sheet: str | None = None
 
 
-async def fill(
-    lab: Lab, owner: str, build: Callable[[], Plan], slot: str = SLOT
-) -> AsyncGenerator[Moment, None]:
-    """Run every cell of a plan as a job of its own and tell the page; one may fail alone."""
+async def drawn_grid(
+    context: AppContext, owner: str, build: Callable[[], PictureGrid]
+) -> AsyncIterator[GridFrame]:
+    """Draw every picture of a grid and show each at once; one may fail alone."""
     begun = time.monotonic()
-    drawn: list[Plan] = []
+    grids: list[PictureGrid] = []
 
-    def requests() -> Sequence[StableDiffusionRequest]:
-        drawn.append(build())
-        return drawn[0].requests
+    def cells() -> Sequence[Cell]:
+        grids.append(build())
+        return [Cell((request,)) for request in grids[0].requests]
 
-    table: Table | None = None
-    ended = ""
-    arrived, sent = 0, 0.0
-    async for frame in play(lab, owner, slot, requests, judge=False, apart=True):
-        if frame.events is None:
-            yield Moment(ended or frame.status, frame.running)
-            continue
-        if table is None:
-            table = await asyncio.to_thread(Table, drawn[0], lab.catalogue)
-        if all(isinstance(event, FINAL) for event in frame.events):
-            ended = frame.status + failures(frame.events)
-            sheet = download(await asyncio.to_thread(table.png, frame.events))
-            yield Moment(ended, True, table.html(frame.events), sheet)
+    count, framed = 0, 0.0
+    async for frame in live_run(context, owner, SLOT, cells):
+        if not frame.cells:  # nothing can be drawn
+            yield GridFrame(frame.status, frame.running)
+        elif frame.running:
+            before, count = count, sum(view.done for view in frame.cells)
+            table = None
+            if count > before or time.monotonic() - framed > BEAT:
+                framed, table = time.monotonic(), table_html(grids[0], frame.cells)
+            yield GridFrame(_progress(frame, count, begun), True, table, "")
         else:
-            count = sum(isinstance(event, Result) for event in frame.events)
-            what = f"{count} of {len(frame.events)} pictures"
-            now = time.monotonic()
-            status = told(what, frame.events, now - begun)
-            fresh = count > arrived or now - sent > BEAT
-            if fresh:
-                arrived, sent = count, now
-            yield Moment(status, True, table.html(frame.events) if fresh else None, "")
+            yield await _ended(context, grids[0], frame)
 
 
-def planned(
-    lab: Lab, base: StableDiffusionRequest, x: str, x_values: Any, y: str, y_values: Any
-) -> Plan:
-    """The grid that is asked for, no larger than what one visitor may have waiting."""
-    most = min(MOST, lab.settings.max_jobs_per_owner)
-    return plan(base, axis(x, x_values or "", base), axis(y, y_values or "", base), most)
+def _progress(frame: Frame, count: int, begun: float) -> str:
+    events = [event for view in frame.cells for event in view.events]
+    return progress_line(
+        f"{count} of {len(frame.cells)} pictures", events, time.monotonic() - begun
+    )
 
 
-def download(content: bytes) -> str:
-    """A link that saves the PNG."""
-    url = "data:image/png;base64," + base64.b64encode(content).decode()
-    return f'<a class="save-all" download="genlab-grid.png" href="{url}">Download as PNG</a>'
+async def _ended(context: AppContext, grid: PictureGrid, frame: Frame) -> GridFrame:
+    """The last frame of a run, with the contact sheet unless it was stopped."""
+    table = table_html(grid, frame.cells)
+    finished = all(view.done or view.failed for view in frame.cells)
+    if not finished or not any(view.done for view in frame.cells):
+        return GridFrame(frame.status, False, table)
+    status = frame.status + failures([event for view in frame.cells for event in view.events])
+    address = await asyncio.to_thread(_keep_sheet, context, grid, frame.cells)
+    return GridFrame(status, False, table, download(address))
+
+
+def _keep_sheet(context: AppContext, grid: PictureGrid, views: Sequence[CellView]) -> str:
+    """The address of the contact sheet; it takes a while to be drawn and encoded."""
+    base = grid.requests[0]
+    fingerprint = next(view.results[0].fingerprint for view in views if view.done)
+    metadata = context.registry.generation_metadata(base, fingerprint)[0]
+    title = context.registry.entry(base.checkpoint).title
+    return context.pictures.keep(sheet_png(grid, views, title, metadata))
+
+
+def requested_grid(
+    context: AppContext, base: StableDiffusionRequest, x: str, x_values: Any, y: str, y_values: Any
+) -> PictureGrid:
+    """The grid of two settings, no larger than what one visitor may have waiting."""
+    most = min(MOST, context.settings.max_jobs_per_owner)
+    return grid_of(base, axis(x, x_values or "", base), axis(y, y_values or "", base), most)
+
+
+def download(address: str) -> str:
+    """A link that saves the picture at an address."""
+    return f'<a class="save-all" download="genlab-grid.png" href="{address}">Download as PNG</a>'
 
 
 def _axis_controls(name: str, label: str, setting: str) -> tuple[gr.Dropdown, gr.Textbox]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.formats.metadata import ModelMetadata
 from genlab.models.downloads import Offer
-from genlab.models.registry import Entry
-from genlab.requests import StableDiffusionRequest, UserError
+from genlab.requests import UserError
 from genlab.ui.components.panel import PRIVATE, chooser, titles
-from genlab.ui.context import Lab
-from genlab.ui.live_run import complaint, said
+from genlab.ui.components.progress import error_line, status_line
+from genlab.ui.context import AppContext
 from genlab.ui.tabs.stable_diffusion.controls import (
     GUIDANCE_INFO,
     SCHEDULER_INFO,
@@ -28,15 +29,15 @@ STEERED = ("num_inference_steps", "guidance_scale", "scheduler")
 """The settings that a model has its own best values for."""
 
 
-def usable(lab: Lab) -> list[Entry]:
+def usable(context: AppContext) -> list[ModelMetadata]:
     """The models that draw from text and are here, Toybox first."""
-    found = [entry for family in FAMILIES for entry in lab.catalogue.of_family(family)]
+    found = [entry for family in FAMILIES for entry in context.registry.of_family(family)]
     return sorted(found, key=lambda entry: entry.dataset != "toybox")
 
 
-def more_models(lab: Lab) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML] | None:
+def more_models(context: AppContext) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML] | None:
     """What can be downloaded, with its size, a button and Cancel; None if there is nothing."""
-    offers = lab.catalogue.offers()
+    offers = context.registry.offers()
     if all(offer.state == "ready" for offer in offers):
         return None
     with gr.Accordion("Real models to download", open=False, elem_id="sd-more"):
@@ -51,16 +52,16 @@ def more_models(lab: Lab) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML] |
     return offered, fetch, cancel, status
 
 
-def wire_models(lab: Lab, controls: Controls, more: Sequence[Any] | None) -> None:
+def wire_models(context: AppContext, controls: Controls, more: Sequence[Any] | None) -> None:
     """Let a chosen model bring its defaults and limits, and a download arrive in the chooser."""
     limited = [controls.guidance, controls.guidance_slider, controls.scheduler]
     light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
 
     def begin(name: Any) -> list[Any]:
-        return restored(defaults(lab.catalogue.entry(str(name))))
+        return restored(defaults(context.registry.entry(str(name))))
 
     def limit(name: Any) -> list[Any]:
-        return limits(lab.catalogue.entry(str(name)))
+        return limits(context.registry.entry(str(name)))
 
     # A restored picture changes the model too, but brings its own settings: only a visitor's own
     # choice brings the defaults.
@@ -72,16 +73,16 @@ def wire_models(lab: Lab, controls: Controls, more: Sequence[Any] | None) -> Non
 
     def refreshed() -> list[Any]:
         return [
-            gr.Dropdown(choices=titles(usable(lab))),
-            gr.Dropdown(choices=[(described(o), o.name) for o in lab.catalogue.offers()]),
+            gr.Dropdown(choices=titles(usable(context))),
+            gr.Dropdown(choices=[(described(o), o.name) for o in context.registry.offers()]),
         ]
 
     def stop_download(name: Any) -> None:
         with suppress(UserError):  # there is no such offer, so nothing to stop
-            lab.catalogue.stop_fetching(str(name))
+            context.registry.stop_fetching(str(name))
 
     async def download(name: Any) -> AsyncIterator[tuple[Any, ...]]:
-        async for sentence, running in downloading(lab, str(name)):
+        async for sentence, running in downloading(context, str(name)):
             choosers = [gr.skip(), gr.skip()] if running else refreshed()
             yield sentence, gr.Button(interactive=running), *choosers
 
@@ -93,39 +94,43 @@ def wire_models(lab: Lab, controls: Controls, more: Sequence[Any] | None) -> Non
     gr.on(None, refreshed, None, [controls.checkpoint, offered], queue=False, **PRIVATE)
 
 
-async def downloading(lab: Lab, name: str) -> AsyncIterator[tuple[str, bool]]:
-    """Start a download and tell its progress: a status line, and whether it goes on.
+async def downloading(context: AppContext, name: str) -> AsyncIterator[tuple[str, bool]]:
+    """Start a download and report its progress: a status line, and whether it goes on.
 
     It goes on when the visitor leaves; who presses Download again sees it.
     """
     try:
-        lab.catalogue.fetch(name)
+        context.registry.fetch(name)
     except UserError as error:
-        yield complaint(str(error)), False
+        yield error_line(str(error)), False
         return
     while True:
-        offer = next(offer for offer in lab.catalogue.offers() if offer.name == name)
+        offer = next(offer for offer in context.registry.offers() if offer.name == name)
         if offer.state == "failed":
-            yield complaint(offer.reason), False
+            yield error_line(offer.reason), False
             return
         if offer.state != "downloading":
-            told = {"ready": f"{offer.title} is here: choose it above."}
-            yield said(told.get(offer.state, "Cancelled; what has arrived is kept.")), False
+            sentence = (
+                f"{offer.title} is here: choose it above."
+                if offer.state == "ready"
+                else "Cancelled; what has arrived is kept."
+            )
+            yield status_line(sentence), False
             return
-        yield said(f"{offer.progress:.0%} of {size(offer)}", offer.progress), True
+        yield status_line(f"{offer.progress:.0%} of {size(offer)}", offer.progress), True
         await asyncio.sleep(LOOK)
 
 
-def defaults(entry: Entry) -> dict[str, Any]:
-    """The values that a model is best asked with."""
+def defaults(entry: ModelMetadata) -> dict[str, Any]:
+    """The values that a model draws best with."""
     usual = {name: StableDiffusionRequest.model_fields[name].default for name in STEERED}
     return usual | {k: v for k, v in entry.defaults.items() if k in STEERED}
 
 
-def limits(entry: Entry) -> list[Any]:
+def limits(entry: ModelMetadata) -> list[Any]:
     """Updates of guidance, its slider and the scheduler: off where the model does without."""
     guided = entry.distilled is None
-    own = entry.own_scheduler
+    own = bool(entry.facts.get("own_scheduler"))
     return [
         gr.Number(interactive=guided, info=entry.distilled or GUIDANCE_INFO),
         gr.Slider(interactive=guided),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from genlab.ui.components.panel import missing
-from genlab.ui.context import Lab
+from genlab.ui.context import AppContext
 from genlab.ui.tabs.stable_diffusion import cfg, curves, generate, grid
 from genlab.ui.tabs.stable_diffusion.controls import Controls, prompt_controls, sampler_controls
 from genlab.ui.tabs.stable_diffusion.models import more_models, usable, wire_models
@@ -24,27 +24,27 @@ PRESS_WHAT_IS_SHOWN = """() => [...document.querySelectorAll("#sd-modes .go butt
     .find(button => button.offsetParent !== null)?.click()"""
 
 
-def build(lab: Lab) -> None:
+def build(context: AppContext) -> None:
     """Add the tab's content to the page."""
-    entries = usable(lab)
+    entries = usable(context)
     if not entries:
         missing("Stable Diffusion", "stable-diffusion-toybox")
         return
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["bench", "three"]):
-        with gr.Column(min_width=300, elem_classes=["controls", "asked"]):
-            prompting = prompt_controls(lab, entries)
-            more = more_models(lab)
+        with gr.Column(min_width=300, elem_classes=["controls"]):
+            prompting = prompt_controls(context, entries)
+            more = more_models(context)
         with gr.Column(min_width=300, elem_classes=["controls", "settings"]):
             controls = Controls(*prompting, *sampler_controls())
-            wire_models(lab, controls, more)
+            wire_models(context, controls, more)
         with (
             gr.Column(min_width=300, elem_classes=["shown"]),
             gr.Tabs(elem_id="sd-modes", elem_classes=["modes"]),
         ):
             for name, mode in MODES.items():
                 with gr.Tab(name, id=f"sd-{name.lower().replace(' ', '-')}"):
-                    mode(lab, controls)
+                    mode(context, controls)
     gr.on(
         [controls.prompt.submit, controls.negative.submit],
         None, None, None, js=PRESS_WHAT_IS_SHOWN, show_progress="hidden",

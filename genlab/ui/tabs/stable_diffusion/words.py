@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from html import escape
 
-from genlab.models.registry import Entry
+from genlab.formats.metadata import ModelMetadata
+from genlab.toybox.prompt_adherence import world_of
 from genlab.toybox.world import World
-from genlab.ui.components.obedience import world_of
 
 LISTED = 6  # unknown words that are named
 READ = 1000  # letters of a text that are looked at; longer ones are refused anyway
 
 
-def help_with_words(entry: Entry, *texts: str) -> str:
+def help_with_words(metadata: ModelMetadata, *texts: str) -> str:
     """A sentence on unknown words, with what is known behind it, as HTML; "" if all are known."""
-    world = world_of(entry)
+    world = world_of(metadata)
     if world is None:
         return ""
     strange = list(dict.fromkeys(w for text in texts for w in world.unknown_words(text[:READ])))
@@ -22,13 +22,13 @@ def help_with_words(entry: Entry, *texts: str) -> str:
         return ""
     listed = " or ".join(f"“{escape(word)}”" for word in strange[:LISTED])
     more = " and more" if len(strange) > LISTED else ""
-    known = "".join(
-        f"<dt>{what}</dt><dd>{escape(', '.join(words))}</dd>"
-        for what, words in vocabulary(world).items()
+    listing = "".join(
+        f"<dt>{kind}</dt><dd>{escape(', '.join(words))}</dd>"
+        for kind, words in vocabulary(world).items()
     )
     return (
-        f'<div class="note words"><p>{escape(entry.title)} does not know {listed}{more}.</p>'
-        f"<details><summary>What it knows</summary><dl>{known}</dl></details></div>"
+        f'<div class="note words"><p>{escape(metadata.title)} does not know {listed}{more}.</p>'
+        f"<details><summary>What it knows</summary><dl>{listing}</dl></details></div>"
     )
 
 

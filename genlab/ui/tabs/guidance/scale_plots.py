@@ -1,7 +1,7 @@
-"""The Guidance tab's curves: along a run, and against guidance scale; readable in light and dark.
+"""The Guidance tab's curves against guidance scale; readable in light and dark.
 
-The chosen step and the sliders' positions are not drawn here: CSS lays a line over the plots, so
-that it moves with the slider at once. For that, MARGIN and the range of x are fixed.
+The sliders' positions are not drawn here: CSS lays lines over the plots, so that they move with the
+sliders at once. For that, MARGIN and the range of x are fixed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from genlab.ui.tabs.vae.codes_plot import COLOURS, INK
@@ -20,32 +19,7 @@ LINES = {"none": INK, "classifier": COLOURS[1], "classifier-free": COLOURS[0]}
 SHORT = {"none": "unguided", "classifier": "classifier", "classifier-free": "classifier-free"}
 FLOOR = COLOURS[4]
 REACH = 32  # the largest scale in the plots
-
-
-def film_curve(
-    title: str, key: str, extras: Mapping[str, Mapping[str, Any]], top: float | None = None
-) -> go.Figure:
-    """What ``extras[method][key]``, (S, N), is on average at each recorded step.
-
-    Args:
-        top: upper end of y; None: whatever there is.
-    """
-    figure = _figure(title, "step")
-    for method, known in extras.items():
-        if key not in known:
-            continue
-        figure.add_scatter(
-            x=(np.asarray(known["film_steps"]) + 1).tolist(),
-            y=np.asarray(known[key], np.float64).mean(axis=1).round(4).tolist(),
-            mode="lines", name=SHORT[method], line={"color": LINES[method], "width": 3},
-        )  # fmt: skip
-    steps = [int(k) + 1 for known in extras.values() if key in known for k in known["film_steps"]]
-    if steps:
-        figure.update_xaxes(range=[min(steps), max(max(steps), min(steps) + 1)])
-    figure.update_yaxes(rangemode="tozero")
-    if top is not None:
-        figure.update_yaxes(range=[0, 1.03 * top])
-    return figure
+X_TITLE = "guidance_scale s"
 
 
 def scale_curve(
@@ -64,25 +38,25 @@ def scale_curve(
         live: the same, drawn as rings.
         floor: what real pictures have, drawn as a line.
     """
-    figure = _figure(title, "guidance_scale s")
+    figure = _figure(title)
     for method in ("classifier", "classifier-free"):
         for points, looks, ring in (
             (measured.get(method, ()), "lines+markers", False),
             (live.get(method, ()), "markers", True),
         ):
-            there = [p for p in points if isinstance(p.get(key), (int, float))]
-            if not there:
+            points_of_key = [p for p in points if isinstance(p.get(key), (int, float))]
+            if not points_of_key:
                 continue
             hollow = {"symbol": "circle-open", "size": 11, "line": {"width": 3}}
             figure.add_scatter(
-                x=[math.sqrt(p["guidance_scale"]) for p in there],
-                y=[p[key] for p in there],
+                x=[math.sqrt(p["guidance_scale"]) for p in points_of_key],
+                y=[p[key] for p in points_of_key],
                 mode=looks,
                 name=SHORT[method],
                 line={"color": LINES[method], "width": 3},
                 marker={"color": LINES[method], "size": 7} | (hollow if ring else {}),
                 showlegend=not (ring and measured.get(method)),
-                customdata=[p["guidance_scale"] for p in there],
+                customdata=[p["guidance_scale"] for p in points_of_key],
                 hovertemplate="s = %{customdata}: %{y:.3g}",
             )
     if floor is not None:
@@ -101,7 +75,7 @@ def scale_curve(
     return figure
 
 
-def _figure(title: str, x: str) -> go.Figure:
+def _figure(title: str) -> go.Figure:
     axis = {"gridcolor": "rgba(138, 147, 163, 0.2)", "linecolor": INK, "zeroline": False}
     return go.Figure(
         layout={
@@ -112,7 +86,7 @@ def _figure(title: str, x: str) -> go.Figure:
             "margin": MARGIN,
             "height": 300,
             "hovermode": "x unified",
-            "xaxis": axis | {"title": {"text": x, "standoff": 4}, "automargin": False},
+            "xaxis": axis | {"title": {"text": X_TITLE, "standoff": 4}, "automargin": False},
             "yaxis": axis | {"automargin": False},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "showlegend": True,

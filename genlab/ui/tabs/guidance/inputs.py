@@ -1,6 +1,6 @@
-"""What the Guidance tab asks for: the row of digits, the three methods, one request each.
+"""From the Guidance tab's controls to requests: the row of digits, the three methods.
 
-Knows no component and no tensor; judges nothing that ``genlab.requests.ask`` judges.
+Knows no component and no tensor; checks nothing that ``parse_request`` checks.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from genlab.models.registry import Catalogue
-from genlab.requests import PixelDiffusionRequest, UserError, ask
+from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.models.registry import Registry
+from genlab.requests import UserError, parse_request
 
 MAX_COUNT = 64  # a longer row is refused for its labels, not for its count
+PREVIEWS = 8  # during a run
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The values of the tab's controls, as the browser sent them."""
+class GuidanceInputs:
+    """The values of the tab's controls, as the browser sent them; "" for an empty box."""
 
     checkpoint: Any
     digits: Any
@@ -54,23 +56,28 @@ class Wish:
     scheduler: Any
     eta: Any
 
-    def labels(self, catalogue: Catalogue) -> tuple[int, ...]:
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Self:
+        """The controls' values in the order of the fields."""
+        # An empty box sends None, which would read oddly in a sentence.
+        return cls(*("" if value is None else value for value in values))
+
+    def labels(self, registry: Registry) -> tuple[int, ...]:
         """The class of each picture: the typed row, one typed class ``count`` times, or in turn."""
-        names = class_names(catalogue, catalogue.entry(str(self.checkpoint)).dataset)
+        names = class_names(registry, registry.entry(str(self.checkpoint)).dataset)
         return parse_row(str(self.digits), names) or tuple(range(len(names)))
 
-    def request(self, catalogue: Catalogue, method: str, **changes: Any) -> PixelDiffusionRequest:
-        """What one of METHODS draws for this wish.
+    def request(self, registry: Registry, method: str, **changes: Any) -> PixelDiffusionRequest:
+        """What one of METHODS draws under these settings, to be judged.
 
         Args:
-            changes: fields of the request that the controls don't say, or say otherwise.
+            changes: fields of the request that the controls don't set, or set otherwise.
 
         Raises:
             UserError: for the first wrong value, or if the checkpoint cannot serve it.
         """
-        labels = self.labels(catalogue)
+        labels = self.labels(registry)
         listed = bool(str(self.digits).strip()) and len(labels) > 1
-        count = min(len(labels), MAX_COUNT) if listed else self.count
         scales = {"classifier": self.classifier_scale, "classifier-free": self.free_scale}
         values = {
             "checkpoint": self.checkpoint,
@@ -81,11 +88,24 @@ class Wish:
             "scheduler": self.scheduler,
             "eta": self.eta,
             "seed": self.seed,
-            "count": count,
+            "count": min(len(labels), MAX_COUNT) if listed else self.count,
+            "judge": True,
         }
-        request = ask(PixelDiffusionRequest, **(values | changes))
-        catalogue.check(request)
+        request = parse_request(PixelDiffusionRequest, **(values | changes))
+        registry.check(request)
         return request
+
+    def one_picture(self, registry: Registry, method: str, picture: Any) -> PixelDiffusionRequest:
+        """The trajectory of one picture of the row, counted from 1; raises UserError."""
+        row = self.request(registry, method)
+        if picture not in range(1, row.count + 1):
+            raise UserError(f"Picture is {picture!r}, but the row has 1 to {row.count}.")
+        return row.for_image(int(picture) - 1).model_copy(update={"trajectory": True})
+
+
+def preview_every(steps: Any) -> int:
+    """Steps between two previews; 0, for none, if ``steps`` is no number to count by."""
+    return -(-int(steps) // PREVIEWS) if isinstance(steps, (int, float)) and 1 < steps < 1e4 else 0
 
 
 def parse_row(text: str, names: Sequence[str]) -> tuple[int, ...]:
@@ -100,11 +120,11 @@ def parse_row(text: str, names: Sequence[str]) -> tuple[int, ...]:
     found = re.findall(rf"(?<![^\s,;])(?:{'|'.join(words)})(?![^\s,;])|[^\s,;]+", text.lower())
     if len(found) == 1 and re.fullmatch(r"[0-9]{2,}", found[0]):
         found = list(found[0])
-    known = {name.lower(): k for k, name in enumerate(names)}
+    class_of = {name.lower(): k for k, name in enumerate(names)}
     labels = []
     for word in found:
-        if word in known:
-            labels.append(known[word])
+        if word in class_of:
+            labels.append(class_of[word])
         elif re.fullmatch(r"[+-]?[0-9]{1,9}", word):
             labels.append(int(word))
         else:
@@ -114,8 +134,8 @@ def parse_row(text: str, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(labels)
 
 
-def class_names(catalogue: Catalogue, dataset: str) -> tuple[str, ...]:
-    """What the ten classes of a data set are called, by its judge's card; else 0 to 9."""
-    judge = catalogue.judge(dataset)
-    names = (judge.card.get("classes") if judge is not None else None) or range(10)
+def class_names(registry: Registry, dataset: str) -> tuple[str, ...]:
+    """What the ten classes of a data set are called, by its judge; else 0 to 9."""
+    judge = registry.judge(dataset)
+    names = (judge.facts.get("classes") if judge is not None else None) or range(10)
     return tuple(map(str, names))

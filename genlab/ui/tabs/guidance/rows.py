@@ -1,0 +1,63 @@
+"""A row of pictures for one value of a setting, with its figures. Knows no request, no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from genlab.engine.events import Result
+from genlab.ui.cells import CellView
+from genlab.ui.components.metric_strip import duration
+from genlab.ui.components.pictures import blank, grid
+from genlab.ui.components.run_button import Draw
+
+ACROSS = 10  # pictures shown of a request, its first ones
+WIDE, NARROW = "rung", "rung narrow"  # the looks of a row; narrow is for half the width
+
+
+def empty_row(name: str, title: str, looks: str = WIDE) -> list[gr.components.Component]:
+    """The row before anything is drawn; ``name`` is its element id."""
+    return [gr.HTML(_row(title, blank(ACROSS, 1), "", looks), elem_id=name, elem_classes=["flush"])]
+
+
+def rows_of(titles: Sequence[str], figures: Sequence[str], looks: str = WIDE) -> Draw:
+    """Draws the row of cell k: its title, its first pictures, and those of FIGURES."""
+
+    def draw(k: int, view: CellView) -> Sequence[Any] | None:
+        if view.done:
+            pictures = grid(view.pictures[:ACROSS], columns=ACROSS)
+            texts = [text for name in figures if (text := FIGURES[name](view.results[0]))]
+        elif (previews := view.previews) is not None:
+            pictures, texts = grid(previews[:ACROSS], columns=ACROSS), []
+        else:
+            return None
+        words = "".join(f"<span>{text}</span>" for text in texts)
+        return [_row(titles[k], pictures, words, looks)]
+
+    return draw
+
+
+def _row(title: str, pictures: str, words: str, looks: str) -> str:
+    return f'<div class="{looks}"><b>{title}</b>{pictures}<p>{words}</p></div>'
+
+
+def _accuracy(result: Result) -> str:
+    right = result.figures.get("as_asked_percent", {}).get("class")
+    return "" if right is None else f"{right:.0f} % as asked"
+
+
+def _figure(key: str, write: Callable[[float], str]) -> Callable[[Result], str]:
+    def text(result: Result) -> str:
+        return write(result.figures[key]) if key in result.figures else ""
+
+    return text
+
+
+FIGURES: Mapping[str, Callable[[Result], str]] = {
+    "seconds": lambda result: duration(result.seconds),
+    "accuracy": _accuracy,
+    "sharpness": _figure("sharpness_percent", lambda value: f"sharpness {value:.0f} %"),
+    "diversity": _figure("diversity", lambda value: f"diversity {value:.2f}"),
+}
