@@ -1,4 +1,4 @@
-"""GenLab's entry point: settings, catalogue, engine, page, launch. Also a Space's app_file."""
+"""GenLab's entry point: settings, models, serving, page, launch. Also a Space's app_file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import tempfile
 
 from pydantic_settings import SettingsConfigDict
 
-from genlab.engine import Engine, Runtime
-from genlab.models.registry import Catalogue
+from genlab.models.registry import Registry
+from genlab.requests import UserError
+from genlab.serving.thread import ThreadClient
 from genlab.settings import Settings
 
 
@@ -26,32 +27,33 @@ def main() -> None:
     """Serve the page until Ctrl+C, or until the system asks to end."""
     settings = Flags()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
-    runtime = Runtime(settings.device, settings.max_rows)
-    memory, models = settings.memory_gb * 1e9, settings.models
-    catalogue = Catalogue(settings.checkpoints, runtime, memory, models, settings.downloads)
-    engine = Engine(
-        catalogue,
-        max_rows=settings.max_rows,
-        max_jobs=settings.max_jobs,
-        max_jobs_per_owner=settings.max_jobs_per_owner,
-    )
+    memory = settings.memory_gb * 1e9
+    registry = Registry(settings.checkpoints, settings.models, settings.downloads, memory)
+    client = ThreadClient(registry, settings)
     parent = os.environ.get("GRADIO_TEMP_DIR")
     if parent is not None:
         os.makedirs(parent, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="genlab-", dir=parent) as pictures, engine:
-        # Gradio reads both when it is imported: nothing is reported home, and the pictures that
-        # visitors made are gone when the app is.
-        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": pictures}
-        from genlab.ui.page import Lab, build_page, launch_options
+    with tempfile.TemporaryDirectory(prefix="genlab-", dir=parent) as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # Gradio reads it when it is imported
+        from genlab.ui.context import AppContext
+        from genlab.ui.page import build_page, launch_options
 
-        page = build_page(Lab(settings, catalogue, engine))
-        page.queue(default_concurrency_limit=None).launch(
+        context = AppContext(settings, registry, client)
+        page = build_page(context).queue(default_concurrency_limit=None)
+        page.launch(
             server_name="0.0.0.0" if "SPACE_ID" in os.environ else settings.host,
             server_port=settings.port,
             share=settings.share,
-            **launch_options(),
+            prevent_thread_lock=True,
+            **launch_options(context),
         )
+        with client:  # imports torch, behind the page
+            client.wait_until_ready()
+            page.block_thread()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

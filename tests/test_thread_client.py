@@ -32,6 +32,7 @@ class House:
         if may_build:
             self.may_build.set()
         self.client = ThreadClient(FakeRegistry(), Settings(**settings), self._build)  # type: ignore[arg-type]
+        self.client.start()
 
     def _build(self, registry: Any, settings: Any, model_changed: Callable[[], None]) -> Core:
         assert self.may_build.wait(PATIENCE)
@@ -264,6 +265,7 @@ def test_a_core_that_cannot_be_built_is_one_sentence_for_all():
         raise UserError("There is no device 'cuda' here.")
 
     client = ThreadClient(FakeRegistry(), Settings(), no_device)  # type: ignore[arg-type]
+    client.start()
     with pytest.raises(UserError, match="no device 'cuda'"):
         client.wait_until_ready()
     with pytest.raises(UserError, match="no device 'cuda'"):

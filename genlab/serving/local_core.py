@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from genlab.engine.core import Core
 from genlab.engine.device import Device
+from genlab.engine.faults import is_device_lost
 from genlab.models.cache import ModelCache
 from genlab.models.judging import Judging
 from genlab.models.registry import Registry
@@ -44,7 +45,9 @@ def build_core(
     try:
         device = Device(settings.device, settings.max_rows, background=background)
         device.check()
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError) as error:
+        if is_device_lost(error):
+            raise UserError("The device stopped working; GenLab has to be restarted.") from None
         raise UserError(f"There is no device {settings.device!r} here.") from None
     registry.bytes_per_weight = device.dtype.itemsize
     cache = ModelCache(registry, device, settings.memory_gb * 1e9, background)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from genlab.engine.events import FINAL, Cancelled, Event, Failed, Loading
 from genlab.models.registry import Registry
@@ -62,7 +62,14 @@ class ThreadClient(Client):
         self._models: Mapping[str, Mapping[str, Any]] = {}
         self._ready = threading.Event()  # a core was built, or none can be
         self._worker = threading.Thread(target=self._run, name="genlab-engine", daemon=True)
+
+    def start(self) -> Self:
+        """Let the worker begin; what was submitted before waits for it."""
         self._worker.start()
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
 
     # --- any thread -------------------------------------------------------------------------
 
@@ -94,7 +101,7 @@ class ThreadClient(Client):
                 device=self._device,
                 open_jobs=len(self._tickets),
                 restarts=self._restarts,
-                healthy=not self._broken and self._worker.is_alive(),
+                healthy=not self._broken and (self._worker.is_alive() or not self._ready.is_set()),
                 models=self._models,
             )
 
@@ -108,7 +115,8 @@ class ThreadClient(Client):
         with self._lock:
             self._closing = True
             self._lock.notify_all()
-        self._worker.join()
+        if self._worker.ident is not None:
+            self._worker.join()
         self._end_all(CLOSING)
 
     # --- the worker's thread ----------------------------------------------------------------
