@@ -72,12 +72,12 @@ def sampling(context: AppContext, family: FamilyDescription) -> Callable[..., Co
 
 def described(endpoint: Endpoint, kind: type[SampleRequest]) -> str:
     """The description of a sampling endpoint: what it does, and each parameter."""
-    sentences = []
+    explained = []
     for name in endpoint.fields:
         field = kind.model_fields[name]
-        told = [field.description or "", allowed(field)]
-        sentences.append(f"{name}: {', '.join(text for text in told if text not in ('', 'text'))}")
-    return f"{endpoint.summary}\n\n{'; '.join(sentences)}."
+        words = [field.description or "", allowed(field)]
+        explained.append(f"{name}: {', '.join(text for text in words if text not in ('', 'text'))}")
+    return f"{endpoint.summary}\n\n{'; '.join(explained)}."
 
 
 def _default(kind: type[SampleRequest], endpoint: Endpoint, name: str) -> Any:
@@ -129,8 +129,8 @@ def handwritten(context: AppContext) -> list[Callable[..., Coroutine]]:
         with sentences():
             drawn = parse_request(VAERequest, checkpoint=checkpoint, seed=seed, count=count)
             dataset = context.registry.entry(drawn.checkpoint).dataset
-            known = await asyncio.to_thread(examples, context.registry, dataset)
-            images = known.draw(drawn.count, drawn.seed)
+            pictures = await asyncio.to_thread(examples, context.registry, dataset)
+            images = pictures.draw(drawn.count, drawn.seed)
         again, figures = await answer(
             context, client, ReconstructRequest, checkpoint=checkpoint, images=images, judge=True
         )
@@ -216,10 +216,10 @@ async def finished(run: Run, requests: Sequence[Request]) -> list[Result | Faile
         return [event async for event in events if isinstance(event, FINAL)][-1]
 
     ended = await asyncio.gather(*map(last, run.submit(requests)))
-    known = [event for event in ended if isinstance(event, (Result, Failed))]
-    if len(known) < len(ended):
+    answers = [event for event in ended if isinstance(event, (Result, Failed))]
+    if len(answers) < len(ended):
         raise run.ending or Stopped()
-    return known
+    return answers
 
 
 class sentences:  # noqa: N801 (reads as a statement: with sentences())

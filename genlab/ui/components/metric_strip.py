@@ -27,9 +27,9 @@ def strip(figures: Mapping[str, Any], shown: Sequence[Figure]) -> str:
         figures: of a result; JSON values by key.
         shown: which of them, in order; tiles stand above charts.
     """
-    known = [figure for figure in shown if figure.key in figures]
-    tiles = [tile for figure in known for tile in _tiles(figure, figures[figure.key])]
-    charts = [_chart(figure, figures) for figure in known if figure.look in CHARTS]
+    present = [figure for figure in shown if figure.key in figures]
+    tiles = [tile for figure in present for tile in _tiles(figure, figures[figure.key])]
+    charts = [_chart(figure, figures) for figure in present if figure.look in CHARTS]
     if not tiles and not charts:
         return ""
     return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'

@@ -1,0 +1,85 @@
+"""A client without a model: tests post the events by hand. And a registry that knows all names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genlab.engine.events import Cancelled, Result
+from genlab.formats.metadata import ModelMetadata
+from genlab.generation_metadata import GenerationMetadata, for_pictures
+from genlab.requests import Request, SampleRequest, UserError
+from genlab.serving.client import Client, ServingFigures, Ticket
+from genlab.settings import Settings
+from genlab.ui.context import AppContext
+
+
+class FakeClient(Client):
+    """Keeps every ticket; ``answer``, if given, is called with each at once."""
+
+    def __init__(self, answer: Callable[[Ticket], None] | None = None) -> None:
+        self.tickets: list[Ticket] = []
+        self.cancelled: list[int] = []
+        self.room = 1000
+        self.state = ServingFigures()
+        self._answer = answer
+
+    def submit(self, request: Request, owner: str = "local") -> Ticket:
+        if len(self.tickets) >= self.room:
+            raise UserError("Too many are waiting; try again in a minute.")
+        ticket = Ticket(request, owner)
+        self.tickets.append(ticket)
+        if self._answer is not None:
+            self._answer(ticket)
+        return ticket
+
+    def cancel(self, ticket_id: int) -> None:
+        self.cancelled.append(ticket_id)
+        next(ticket for ticket in self.tickets if ticket.id == ticket_id).post(Cancelled())
+
+    def figures(self) -> ServingFigures:
+        return self.state
+
+    def close(self) -> None:
+        return
+
+
+class FakeRegistry:
+    """Has a model of one family under every name but "missing"."""
+
+    broken: dict[str, str] = {}
+
+    def __init__(self, family: str = "vae") -> None:
+        self.family = family
+
+    def entry(self, name: str) -> ModelMetadata:
+        if name == "missing":
+            raise UserError("There is no checkpoint called 'missing'.")
+        return ModelMetadata(name, Path(name), self.family, f"Tiny {name}", "mnist")
+
+    def check(self, request: Request) -> None:
+        self.entry(request.checkpoint)
+
+    def generation_metadata(
+        self, request: SampleRequest, fingerprint: str
+    ) -> list[GenerationMetadata]:
+        return for_pictures(request, self.family, fingerprint)
+
+
+def fake_context(client: Client, registry: Any = None) -> AppContext:
+    """What a page is given, with nothing behind it."""
+    return AppContext(Settings(), registry or FakeRegistry(), client)
+
+
+def pictures(request: Any, side: int = 8) -> Result:
+    """A result with as many pictures as the request wants, each of another grey."""
+    grey = np.arange(request.count, dtype=np.uint8)[:, None, None]
+    return Result(np.broadcast_to(grey, (request.count, side, side)).copy(), fingerprint="f" * 64)
+
+
+def draw(ticket: Ticket) -> None:
+    """Answer a ticket with its pictures."""
+    ticket.post(pictures(ticket.request))
