@@ -15,6 +15,7 @@ p(x) p(y | x)^s instead of p(x), and Bayes' rule says what that adds to the scor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -54,9 +55,10 @@ def classifier(
         alpha_bar: alphabar_t in (0, 1], a number or a tensor that broadcasts to eps;
             sigma_t = sqrt(1 - alphabar_t).
     """
-    sigma = (
-        1 - torch.as_tensor(alpha_bar, dtype=noise_pred.dtype, device=noise_pred.device)
-    ).sqrt()
+    if isinstance(alpha_bar, Tensor):
+        sigma = (1 - alpha_bar.to(noise_pred)).sqrt()
+    else:
+        sigma = math.sqrt(1 - alpha_bar)  # nothing has to be sent to the device
     return noise_pred - guidance_scale * sigma * gradient
 
 

@@ -84,13 +84,14 @@ class Runner(ABC):
         """The pictures of a job that has nothing left to do; the engine adds the times."""
 
 
-def generators(request: Any) -> list[torch.Generator]:
+def generators(request: Any, part: slice = slice(None)) -> list[torch.Generator]:
     """One CPU generator an image, seeded ``seed + k``: image k never depends on its batchmates.
 
     Args:
         request: has ``seed`` and ``count``.
+        part: of which images; all of them unless told.
     """
-    seeds = [(request.seed + k) % (MAX_SEED + 1) for k in range(request.count)]
+    seeds = [(request.seed + k) % (MAX_SEED + 1) for k in range(request.count)[part]]
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 

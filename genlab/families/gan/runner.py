@@ -4,124 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
-import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from genlab.engine.runner import (
-    BrokenCheckpoint,
-    OneStepFamily,
-    Outcome,
-    check_weights,
-    generators,
-    load_hub_module,
-    noise_rows,
-    parameter_bytes,
-    read_json,
-    split_rows,
-)
+from genlab.engine.device import Device
+from genlab.engine.events import Result
+from genlab.engine.job import Job
+from genlab.engine.runner import generators, noise_rows, parameter_bytes
+from genlab.engine.tensors import to_uint8
+from genlab.families.description import Find
+from genlab.families.gan.layout import snapshot_path
 from genlab.families.gan.network import DCGAN
-from genlab.images import to_uint8
-from genlab.requests import GANRequest, Request, UserError
+from genlab.families.gan.request import GANRequest
+from genlab.families.one_step import OneStepRunner
+from genlab.formats.hub_layout import load_hub_module, read_json
+from genlab.formats.metadata import ModelMetadata
+from genlab.requests import UserError
 
-if TYPE_CHECKING:
-    from genlab.engine import Job, Runtime
 
-
-class GANFamily(OneStepFamily):
+class GANRunner(OneStepRunner):
     """Serves `GANRequest`; extras: `scores`, the discriminator's opinion of each picture.
 
     A score is float32 in [0, 1]: the probability that the picture is real, as the discriminator
     of the same training step sees it.
     """
 
-    name = "gan"
-    requests = (GANRequest,)
     network_class = DCGAN
 
-    def __init__(
-        self, network: DCGAN, folder: Path, runtime: Runtime, card: dict[str, Any]
-    ) -> None:
-        super().__init__(network, runtime, card)
+    def __init__(self, network: DCGAN, device: Device, folder: Path) -> None:
+        super().__init__(network, device)
         self._folder = folder
         self._networks: dict[int | None, DCGAN] = {None: self.network}
 
     @classmethod
-    def check(cls, folder: Path) -> None:
-        super().check(folder)
-        with torch.device("meta"):
-            wanted = DCGAN(**read_json(folder / "config.json")).state_dict()
-        shapes = {name: list(value.shape) for name, value in wanted.items()}
-        for step in snapshot_steps(folder):
-            check_weights([snapshot_path(folder, step)], shapes)
-
-    @classmethod
-    def check_request(cls, request: Request, folder: Path) -> None:
-        assert isinstance(request, GANRequest)
-        steps = snapshot_steps(folder)
-        if request.snapshot is None or request.snapshot in steps:
-            return
-        there = ", ".join(map(str, steps))
-        raise UserError(
-            f"{request.checkpoint} has no snapshot of step {request.snapshot}; it has {there}."
-            if steps
-            else f"{request.checkpoint} has no snapshots, only the finished generator."
-        )
-
-    @classmethod
-    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        network = load_hub_module(DCGAN, folder)
-        assert isinstance(network, DCGAN)
-        return cls(network, folder, runtime, card)
+    def open(cls, metadata: ModelMetadata, device: Device, find: Find) -> Self:
+        return cls(load_hub_module(DCGAN, metadata.path), device, metadata.path)
 
     @property
     def nbytes(self) -> int:
         return parameter_bytes(*self._networks.values())
 
-    def start(self, jobs: Sequence[Job]) -> list[Any]:
-        states = []
+    def batch_key(self, request: GANRequest) -> tuple[str, ...]:
+        return (*super().batch_key(request), str(request.snapshot))
+
+    def start(self, jobs: Sequence[Job]) -> list[list[dict[str, Tensor]]]:
         for job in jobs:
-            assert isinstance(job.request, GANRequest)
-            network = self._network(job.request.snapshot)
-            states.append(noise_rows(generators(job.request), (network.latent_dim,)))
-        return states  # z, each (N, latent_dim)
+            self._load(job.request.snapshot)
+        return super().start(jobs)
 
-    def predict(self, jobs: Sequence[Job]) -> list[Any]:
-        assert isinstance(jobs[0].request, GANRequest)
-        network = self._network(jobs[0].request.snapshot)  # a batch key holds one snapshot only
-        images = self.runtime.call(network.generator, torch.cat([job.state for job in jobs]))
-        scores = self.runtime.call(network.discriminator, images).sigmoid()
-        return list(zip(split_rows(images, jobs), split_rows(scores, jobs), strict=True))
+    def inputs(self, request: GANRequest, part: slice) -> tuple[Tensor, ...]:
+        return (noise_rows(generators(request, part), (self.network.latent_dim,)),)  # z
 
-    def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
-        return [
-            Outcome(to_uint8(images), {"scores": scores.cpu().numpy()})
-            for images, scores in (job.state for job in jobs)
-        ]
+    def outputs(self, request: GANRequest, *rows: Tensor) -> dict[str, Tensor]:
+        network = self._networks[request.snapshot]
+        images = self.device.call(network.generator, *rows)
+        scores = self.device.call(network.discriminator, images).sigmoid()
+        return {"images": images, "scores": scores}
 
-    def _network(self, snapshot: int | None) -> DCGAN:
-        if snapshot not in self._networks:
-            network = DCGAN(**read_json(self._folder / "config.json"))
-            tensors = load_file(snapshot_path(self._folder, snapshot or 0))
+    def report(self, request: GANRequest, outputs: dict[str, Tensor]) -> Result:
+        return Result(to_uint8(outputs["images"]), {"scores": outputs["scores"].numpy()})
+
+    def _load(self, snapshot: int | None) -> None:
+        """Make a snapshot's networks ready: two megabytes, read once."""
+        if snapshot in self._networks:
+            return
+        assert snapshot is not None  # the finished network is there from the start
+        network = DCGAN(**read_json(self._folder / "config.json"))
+        try:
+            tensors = load_file(snapshot_path(self._folder, snapshot))
             network.load_state_dict(tensors)  # copies half precision into single
-            self._networks[snapshot] = network.eval().to(self.runtime.device)
-        return self._networks[snapshot]
-
-
-def snapshot_path(folder: Path, step: int) -> Path:
-    """The file that keeps both networks as they were after `step` training steps."""
-    return folder / "snapshots" / f"step-{step:06d}.safetensors"
-
-
-def snapshot_steps(folder: Path) -> list[int]:
-    """The training steps a checkpoint has snapshots of, ascending; empty if there are none."""
-    try:
-        return sorted(
-            int(path.stem.removeprefix("step-"))
-            for path in (folder / "snapshots").glob("*.safetensors")
-        )
-    except ValueError as error:
-        raise BrokenCheckpoint(
-            "a file in snapshots/ is not called step-000000.safetensors."
-        ) from error
+        except Exception as error:
+            raise UserError(
+                f"The snapshot of step {snapshot} is damaged or gone; start GenLab again."
+            ) from error
+        self._networks[snapshot] = network.eval().to(self.device.torch)

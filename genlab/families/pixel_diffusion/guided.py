@@ -1,0 +1,88 @@
+"""One step's predictions, the guidance that combines them, and what a trajectory shows of them.
+
+Knows no network and no queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlab.diffusion import guidance
+from genlab.diffusion.schedulers import alpha_bar, predicted_clean
+from genlab.engine.tensors import to_uint8
+from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the networks say about a job's x_t; None where the job has no use for it."""
+
+    uncond: Tensor | None = None  # eps_u, (count, 1, H, W)
+    cond: Tensor | None = None  # eps_c, likewise
+    gradient: Tensor | None = None  # grad_{x_t} log p(y | x_t, t), likewise
+    log_prob: Tensor | None = None  # log p(y | x_t, t), (count,)
+
+
+def all_finite(*tensors: Tensor | None) -> Tensor:
+    """Whether all numbers are finite, a 0-d bool: nobody waits for the device before it is read."""
+    return torch.stack([torch.isfinite(t).all() for t in tensors if t is not None]).all()
+
+
+def model_input(scheduler: Any, x_t: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """The variance-preserving x_t, (B, 1, H, W), and its timesteps, (B,), on the CPU."""
+    t = scheduler.timesteps[step]
+    return scheduler.scale_model_input(x_t, t), t.float().expand(len(x_t))
+
+
+def guided_noise(
+    request: PixelDiffusionRequest, scheduler: Any, step: int, prediction: Prediction
+) -> Tensor:
+    """The noise prediction under a request's guidance, (count, 1, H, W)."""
+    uncond, cond, scale = prediction.uncond, prediction.cond, request.guidance_scale
+    if uncond is None:
+        assert cond is not None
+        return cond
+    if request.guidance == "classifier" and prediction.gradient is not None:
+        return guidance.classifier(uncond, prediction.gradient, scale, alpha_bar(scheduler, step))
+    return uncond if cond is None else guidance.classifier_free(uncond, cond, scale)
+
+
+def trajectory_frame(
+    request: PixelDiffusionRequest,
+    scheduler: Any,
+    x_t: Tensor,
+    step: int,
+    prediction: Prediction,
+    noise_pred: Tensor,
+) -> dict[str, np.ndarray]:
+    """What a trajectory keeps of one step: pictures uint8 (count, H, W), numbers (count,).
+
+    ``timesteps``; ``x_t``, the noisy picture; ``guided``, ``uncond`` and ``cond``, the clean ones
+    behind the predictions; ``guidance_norm``, the L2 norm of what guidance adds to eps_u;
+    ``confidence``, p(y | x_t, t); ``gradient``, float16 (count, H, W).
+    """
+
+    def clean(eps: Tensor) -> np.ndarray:
+        return to_uint8(predicted_clean(scheduler, eps, x_t, step))
+
+    frame = {
+        "timesteps": np.float32(scheduler.timesteps[step]),
+        "x_t": to_uint8(model_input(scheduler, x_t, step)[0]),
+        "guided": clean(noise_pred),
+    }
+    if prediction.uncond is not None:
+        frame["uncond"] = clean(prediction.uncond)
+        added = (noise_pred - prediction.uncond).flatten(1)
+        frame["guidance_norm"] = added.norm(dim=1).cpu().numpy()
+    if prediction.cond is not None:
+        frame["cond"] = clean(prediction.cond)
+    if prediction.log_prob is not None:
+        frame["confidence"] = prediction.log_prob.exp().cpu().numpy()
+    if prediction.gradient is not None and request.guidance == "classifier":
+        frame["gradient"] = prediction.gradient[:, 0].half().cpu().numpy()
+    return frame
