@@ -1,3 +1,14 @@
 """GenLab: a lab for teaching generative models, live and side by side."""
 
+import os
+
+# Nothing leaves the room (docs/decisions/0015-nothing-leaves-the-room.md). Set here because app,
+# command line, tests and benchmarks all come through here before they import what would report
+# home, and ONNX Runtime and huggingface_hub look only while they are imported.
+os.environ |= {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+
 __version__ = "0.1.0"

@@ -1,0 +1,3 @@
+"""The tests; they too report nothing home, whatever a test file imports first."""
+
+import genlab  # noqa: F401
