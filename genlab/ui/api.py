@@ -26,10 +26,11 @@ from genlab.models.examples import examples
 from genlab.models.families import FAMILIES
 from genlab.requests import Request, SampleRequest, UserError, allowed, parse_request
 from genlab.serving.session_runs import Run, Stopped
+from genlab.ui.cells import CellView
 from genlab.ui.context import AppContext
 from genlab.ui.picture_store import encoded
-from genlab.ui.tabs.stable_diffusion.grid import planned
-from genlab.ui.tabs.stable_diffusion.grid_table import Table, settings_of
+from genlab.ui.tabs.stable_diffusion.grid import requested_grid
+from genlab.ui.tabs.stable_diffusion.grid_table import settings_of, sheet_png
 
 
 def add_api(context: AppContext) -> None:
@@ -163,13 +164,17 @@ def handwritten(context: AppContext) -> list[Callable[..., Coroutine]]:
                 num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
                 scheduler=scheduler, seed=seed,
             )  # fmt: skip
-            plan = planned(context, base, columns, column_values, rows, row_values)
-            events = await finished(run, plan.requests)
-            if all(isinstance(event, Failed) for event in events):
-                raise UserError(next(e.message for e in events if isinstance(e, Failed)))
-        sheet = await asyncio.to_thread(Table(plan, context.registry).png, events)
+            grid = requested_grid(context, base, columns, column_values, rows, row_values)
+            events = await finished(run, grid.requests)
+            views = [CellView((event,)) for event in events]
+            first = next((event for event in events if isinstance(event, Result)), None)
+            if first is None:
+                raise UserError(views[0].failed)
+        title = context.registry.entry(checkpoint).title
+        metadata = metadata_of(context, grid.requests[0], first)[0]
+        sheet = await asyncio.to_thread(sheet_png, grid, views, title, metadata)
         drawn, cells = [_file(sheet, "genlab-grid.png")], []
-        for request, event in zip(plan.requests, events, strict=True):
+        for request, event in zip(grid.requests, events, strict=True):
             cell: dict[str, Any] = settings_of(request) | {"file": None, "failed": None}
             if isinstance(event, Result):
                 cell["file"] = len(drawn)

@@ -29,7 +29,7 @@ from genlab.ui.components.progress import (
 from genlab.ui.context import AppContext
 
 __all__ = [
-    "Cell", "CellView", "Frame", "error_line", "how_far", "keep", "live_run", "plural", "progress",
+    "Cell", "CellView", "Frame", "error_line", "how_far", "live_run", "plural", "progress",
     "status_line", "summary",
 ]  # fmt: skip
 
@@ -217,7 +217,7 @@ class _Cells:
         async for event in ticket:
             before = self._events[k][i]
             if isinstance(event, Result) and isinstance(ticket.request, SampleRequest):
-                self._addresses[k][i] = await keep(self._context, ticket.request, event)
+                self._addresses[k][i] = await _stored(self._context, ticket.request, event)
             shown = bool(self._shown[k]) and before is self._shown[k][i]
             if isinstance(event, Progress) and not shown:
                 event = event.with_preview_of(before)
@@ -235,7 +235,7 @@ class _Cells:
             raise UserError(failed[0])
 
 
-async def keep(context: AppContext, request: SampleRequest, result: Result) -> tuple[str, ...]:
+async def _stored(context: AppContext, request: SampleRequest, result: Result) -> tuple[str, ...]:
     """Put a result's pictures into the store, with what is needed to draw them again."""
     metadata = context.registry.generation_metadata(request, result.fingerprint)
     return tuple(await context.pictures.put(result.images, metadata))

@@ -77,10 +77,23 @@ class PictureStore:
         inside = [*metadata, *[None] * (len(images) - len(metadata))]
         loop = asyncio.get_running_loop()
         files = [
-            loop.run_in_executor(self._encoders, self._put, image, own)
+            loop.run_in_executor(self._encoders, lambda i=image, m=own: self.keep(encoded(i, m)))
             for image, own in zip(images, inside, strict=True)
         ]
         return list(await asyncio.gather(*files))
+
+    def keep(self, content: bytes) -> str:
+        """Keep a PNG file that is there already; its address. Any thread."""
+        name = f"{hmac.new(self._key, content, hashlib.sha256).hexdigest()}.png"
+        with self._lock:
+            if name in self._files:
+                self._remove(name)
+            self._files[name] = (self._clock(), content)
+            self._nbytes += len(content)
+            self._expire()
+            while self._nbytes > self.max_bytes:
+                self._remove(next(iter(self._files)))
+        return PREFIX + name
 
     def get(self, name: str) -> bytes | None:
         """The PNG file of that name, the address without its ``pictures/``; None if it is gone."""
@@ -100,19 +113,6 @@ class PictureStore:
             return Response(content, media_type="image/png", headers={"Cache-Control": kept})
 
         return Route(f"/{PREFIX}{{name}}", picture, methods=["GET"])
-
-    def _put(self, image: np.ndarray, metadata: GenerationMetadata | None) -> str:
-        content = encoded(image, metadata)
-        name = f"{hmac.new(self._key, content, hashlib.sha256).hexdigest()}.png"
-        with self._lock:
-            if name in self._files:
-                self._remove(name)
-            self._files[name] = (self._clock(), content)
-            self._nbytes += len(content)
-            self._expire()
-            while self._nbytes > self.max_bytes:
-                self._remove(next(iter(self._files)))
-        return PREFIX + name
 
     def _expire(self) -> None:
         """Drop what is too old; they lie in the order in which they were put."""

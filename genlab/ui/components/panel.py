@@ -1,8 +1,8 @@
 """The pieces that tabs share: choosers, seed and dice, Generate and Stop, galleries, their events.
 
 Knows no model family and no tensor. Inputs reach handlers as the browser or a client sent them
-(``preprocess=False``), so that ``genlab.requests.parse_request`` is the only place that judges values and a
-wrong one gets its sentence, not Gradio's.
+(``preprocess=False``), so that ``genlab.requests.parse_request`` is the only place that judges
+values and a wrong one gets its sentence, not Gradio's.
 """
 
 from __future__ import annotations
