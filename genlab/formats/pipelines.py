@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genlab.formats.headers import Shapes, check_weights, count_parameters, tensor_shapes
+from genlab.formats import headers
+from genlab.formats.headers import Shapes, check_weights, tensor_shapes
 from genlab.formats.hub_layout import CONFIG, read_json
 from genlab.formats.metadata import BrokenCheckpoint
 
@@ -139,7 +140,7 @@ def shapes_of_part(part: Path, half: bool) -> Shapes:
     return found
 
 
-def pipeline_parameters(path: Path) -> int:
+def count_parameters(path: Path) -> int:
     """How many numbers the weights of a folder or a file are; raises BrokenCheckpoint."""
     if path.is_file():
         found = tensor_shapes(path).items()
@@ -149,7 +150,7 @@ def pipeline_parameters(path: Path) -> int:
         for name, (library, _) in components(path).items()
         if has_weights(library, path / name)
     ]
-    return sum(count_parameters(chosen_files(part, half=False)) for part in parts)
+    return sum(headers.count_parameters(chosen_files(part, half=False)) for part in parts)
 
 
 def picture_size(folder: Path) -> int | None:

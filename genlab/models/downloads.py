@@ -1,7 +1,8 @@
 """Models from outside checkpoints/: which are here, which can be had, and their downloads.
 
 A download runs in a thread of its own, which never touches the device: the engine goes on serving.
-Nothing is asked of the network unless a person asks: finding what is cached needs none.
+Nothing is asked of the network unless a person asks: finding what is cached needs none. No torch,
+and huggingface_hub is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-
-from genlab.formats import pipelines
-from genlab.formats.metadata import Entry, outside_entry
-from genlab.models import hub
-from genlab.models.families import BrokenCheckpoint
+from genlab.formats import single_file
+from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
+from genlab.formats.pipelines import INDEX
+from genlab.models.checkpoints import outside_metadata
 from genlab.models.sources import Source, sources
 from genlab.requests import UserError
+
+if TYPE_CHECKING:
+    from genlab.models.hub import Listing
 
 log = logging.getLogger(__name__)
 
@@ -31,87 +33,81 @@ State = Literal["ready", "available", "downloading", "failed"]
 class Offer:
     """A model of the hub, as the page offers it."""
 
-    name: str  # of the entry that it is, or becomes
+    name: str  # of the model that it is, or becomes
     title: str
-    gb: float | None  # to download; None: unknown until the hub is asked (``weigh``)
+    gb: float | None  # to download; None: unknown until the hub is asked (``download_size``)
     about: bool  # whether gb is a rough figure
     state: State
     progress: float = 0.0  # of the download, 0 to 1
     reason: str = ""  # one sentence on why it failed
 
 
-class Shelf:
+class Downloads:
     """The presets and what GENLAB_MODELS names. Every method may be called from any thread.
 
     Args:
         specs: hub ids, folders and .safetensors files.
-        dtype: the number format that weights will be loaded in.
         changed: called, from the download's thread, when a model has arrived.
-        downloads: whether anything may be downloaded.
+        enabled: whether anything may be downloaded.
     """
 
     def __init__(
-        self,
-        specs: Sequence[str],
-        dtype: torch.dtype,
-        changed: Callable[[], None],
-        downloads: bool = True,
+        self, specs: Sequence[str], changed: Callable[[], None], enabled: bool = True
     ) -> None:
         self._sources, self._wrong = sources(specs)
-        self._dtype = dtype
         self._changed = changed
-        self._downloads = downloads
+        self._enabled = enabled
         self._lock = threading.Lock()  # guards the three below
         self._offers: dict[str, Offer] = {}
-        self._listings: dict[str, hub.Listing] = {}
+        self._listings: dict[str, Listing] = {}
         self._stops: dict[str, threading.Event] = {}
 
     # --- what is here -----------------------------------------------------------------------
 
-    def scan(self) -> tuple[dict[str, Entry], dict[str, str]]:
+    def scan(self) -> tuple[dict[str, ModelMetadata], dict[str, str]]:
         """The usable models, and why others are not; reads headers, asks no network."""
-        entries: dict[str, Entry] = {}
+        usable: dict[str, ModelMetadata] = {}
         broken = dict(self._wrong)
         for source in self._sources:
             try:
-                entry = self._look(source)
+                metadata = self._look(source)
             except BrokenCheckpoint as error:
                 broken[source.name] = str(error)
                 continue
-            if entry is not None:
-                entries[source.name] = entry
-        return entries, broken
+            if metadata is not None:
+                usable[source.name] = metadata
+        return usable, broken
 
-    def _look(self, source: Source) -> Entry | None:
-        """A source's entry; None if it has yet to be downloaded, which makes it an offer."""
+    def _look(self, source: Source) -> ModelMetadata | None:
+        """A source's metadata; None if it has yet to be downloaded, which makes it an offer."""
         path = Path(source.where)
         if source.kind == "folder":
-            return outside_entry(source, path, dtype=self._dtype)
-        if source.kind == "file" and (path.with_suffix("") / hub.INDEX).is_file():
-            return outside_entry(source, path, path.with_suffix(""), self._dtype)
-        entry = None
-        folder = hub.cached(_asked_of_hub(source)[0])
+            return outside_metadata(source, path)
+        if source.kind == "file" and (path.with_suffix("") / INDEX).is_file():
+            return outside_metadata(source, path, path.with_suffix(""))
+        metadata = None
+        folder = _cached(_repository(source)[0])
         if folder is not None:
             try:
                 if source.kind == "file":
-                    entry = outside_entry(source, path, folder, self._dtype)
+                    metadata = outside_metadata(source, path, folder)
                 else:
-                    entry = outside_entry(source, folder, dtype=self._dtype)
+                    metadata = outside_metadata(source, folder)
             except BrokenCheckpoint as error:  # a download that was interrupted, most likely
                 log.info("%s is not whole: %s", source.where, error)
-        self._offer(source, "ready" if entry else "available")
-        return entry
+        self._offer(source, "ready" if metadata else "available")
+        return metadata
 
     def _offer(self, source: Source, state: State) -> None:
         title, gb = source.title, source.gb
         if source.kind == "file":
             title, gb = f"{title}: its configuration", 0.01
         with self._lock:
-            known = self._offers.get(source.name)
-            if known is None:
+            offer = self._offers.get(source.name)
+            if offer is None:
                 self._offers[source.name] = Offer(source.name, title, gb, True, state)
-            elif known.state in ("ready", "available"):
-                self._offers[source.name] = replace(known, state=state)
+            elif offer.state in ("ready", "available"):
+                self._offers[source.name] = replace(offer, state=state)
 
     # --- what can be had --------------------------------------------------------------------
 
@@ -122,9 +118,9 @@ class Shelf:
         """
         with self._lock:
             offers = list(self._offers.values())
-        return [offer for offer in offers if self._downloads or offer.state == "ready"]
+        return [offer for offer in offers if self._enabled or offer.state == "ready"]
 
-    def weigh(self, name: str) -> Offer:
+    def download_size(self, name: str) -> Offer:
         """Ask the hub how large a download is. Seconds: not for a thread where others wait.
 
         Raises UserError if the name is unknown, or the hub cannot be reached or cannot serve it.
@@ -136,14 +132,13 @@ class Shelf:
             self._offers[name] = offer
         return offer
 
-    def memory(self, name: str) -> float | None:
+    def memory_bytes(self, name: str, bytes_per_weight: int) -> float | None:
         """Bytes of memory that an offer's weights will take, about; None if that is unknown.
 
         Raises UserError if there is no such offer.
         """
         parameters = self._source(name).parameters
-        size = torch.empty((), dtype=self._dtype).element_size()
-        return None if parameters is None else parameters * 1e9 * size
+        return None if parameters is None else parameters * 1e9 * bytes_per_weight
 
     def fetch(self, name: str) -> None:
         """Start a download, or go on with one that was stopped; nothing if it runs already.
@@ -170,20 +165,24 @@ class Shelf:
                 self._stops[name].set()
 
     def _source(self, name: str) -> Source:
-        if not self._downloads:
+        if not self._enabled:
             raise UserError("Downloads are switched off here (GENLAB_DOWNLOADS).")
         with self._lock:
             if name in self._offers:
                 return next(source for source in self._sources if source.name == name)
-            there = ", ".join(self._offers)
-        raise UserError(f"There is no model called {name!r} to download; there are: {there}.")
+            offered = ", ".join(self._offers)
+        raise UserError(
+            f"There is no model called {name[:200]!r} to download; there are: {offered}."
+        )
 
-    def _listing(self, source: Source) -> hub.Listing:
+    def _listing(self, source: Source) -> Listing:
+        from genlab.models import hub
+
         with self._lock:
-            known = self._listings.get(source.name)
-        if known is not None:
-            return known
-        listing = hub.listing(*_asked_of_hub(source))
+            earlier = self._listings.get(source.name)
+        if earlier is not None:
+            return earlier
+        listing = hub.listing(*_repository(source))
         with self._lock:
             self._listings[source.name] = listing
         return listing
@@ -191,18 +190,20 @@ class Shelf:
     # --- the download's thread --------------------------------------------------------------
 
     def _download(self, source: Source, stop: threading.Event) -> None:
+        from genlab.models import hub
+
         def report(share: float) -> None:
             self._set(source.name, progress=share)
 
         try:
             listing = self._listing(source)
             self._set(source.name, gb=listing.nbytes / 1e9, about=False)
-            folder = hub.download(_asked_of_hub(source)[0], listing, report, stop.is_set)
+            folder = hub.download(_repository(source)[0], listing, report, stop.is_set)
             if source.kind == "hub":
-                outside_entry(source, folder, dtype=self._dtype)  # raises, if it cannot be used
+                outside_metadata(source, folder)  # raises, if it cannot be used
             self._changed()
             self._set(source.name, state="ready", progress=1.0)
-        except hub.Stopped:
+        except hub.DownloadStopped:
             self._set(source.name, state="available", progress=0.0)
         except UserError as error:
             self._set(source.name, state="failed", reason=str(error))
@@ -217,8 +218,14 @@ class Shelf:
             self._offers[name] = replace(self._offers[name], **values)
 
 
-def _asked_of_hub(source: Source) -> tuple[str, bool]:
+def _repository(source: Source) -> tuple[str, bool]:
     """The repository to fetch from, and whether its weights are wanted."""
     if source.kind == "file":
-        return pipelines.repository_of(Path(source.where)), False
+        return single_file.repository_of(Path(source.where)), False
     return source.where, True
+
+
+def _cached(repo_id: str) -> Path | None:
+    from genlab.models import hub
+
+    return hub.cached(repo_id)

@@ -26,19 +26,18 @@ from huggingface_hub.errors import (
 )
 from tqdm.asyncio import tqdm
 
+from genlab.formats.pipelines import INDEX, NEVER_LOADED
 from genlab.requests import UserError
 
 # hf_xet downloads in native threads that an exception in a progress bar does not stop; over HTTP it
 # does, at the next ten megabytes.
 constants.HF_HUB_DISABLE_XET = True
 
-INDEX = "model_index.json"
-LEFT_OUT = ("safety_checker",)  # components that GenLab never loads
 TEXT = (".json", ".txt", ".model", ".jinja")
 UNREACHED = "huggingface.co cannot be reached; what lies here already works without it."
 
 
-class Stopped(Exception):
+class DownloadStopped(Exception):
     """A download was stopped on request."""
 
 
@@ -85,7 +84,7 @@ def needed(index: dict[str, Any], files: Sequence[str]) -> tuple[str, ...]:
     """
     chosen = [INDEX]
     for name, about in index.items():
-        if not isinstance(about, list) or not about[0] or name in LEFT_OUT:
+        if not isinstance(about, list) or not about[0] or name in NEVER_LOADED:
             continue
         own = [f for f in files if f.startswith(f"{name}/") and f.count("/") == 1]
         weights = [f for f in own if f.endswith(".safetensors") and "non_ema" not in f]
@@ -104,7 +103,7 @@ def download(
 
     Args:
         report: called with the share that is done, 0 to 1.
-        stop: asked again and again; once it is true, Stopped is raised.
+        stop: asked again and again; once it is true, DownloadStopped is raised.
     """
     with sentences(repo_id):
         Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
@@ -123,7 +122,7 @@ def download(
 
 
 def bars(nbytes: int, report: Callable[[float], None], stop: Callable[[], bool]) -> type[tqdm]:
-    """A kind of progress bar that shows nothing, tells ``report`` and ends when told to."""
+    """A kind of progress bar that shows nothing, tells ``report`` and ends on request."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **named: Any) -> None:
@@ -131,7 +130,7 @@ def bars(nbytes: int, report: Callable[[float], None], stop: Callable[[], bool])
 
         def update(self, n: float | None = 1) -> bool | None:
             if stop():
-                raise Stopped
+                raise DownloadStopped
             shown = super().update(n)
             if self.unit == "B" and nbytes:
                 report(min(1.0, self.n / nbytes))
@@ -145,7 +144,7 @@ def sentences(repo_id: str) -> Iterator[None]:
     """Turns what huggingface_hub raises into UserError with one sentence."""
     try:
         yield
-    except (UserError, Stopped):
+    except (UserError, DownloadStopped):
         raise
     except GatedRepoError:
         raise UserError(

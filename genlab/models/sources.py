@@ -1,6 +1,8 @@
 """Models from outside checkpoints/: the presets, and what GENLAB_MODELS names. Knows no hub.
 
 A source is a model of Hugging Face's hub ("org/name"), a diffusers folder or a .safetensors file.
+Whether a model was distilled to draw without guidance is known of some by their exact name, of some
+by their own files, and can be said for any: ``name@distilled`` or ``name@guided`` in GENLAB_MODELS.
 """
 
 from __future__ import annotations
@@ -9,16 +11,30 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from genlab.requests import SchedulerName, UserError
+from genlab.requests import UserError
 
 Kind = Literal["hub", "folder", "file"]
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+LONGEST_ID = 96  # characters, says the hub
+MARKED = re.compile(r"(.+)@(distilled|guided)")
 DISTILLED = (
     "This model was distilled to draw in few steps without guidance, so guidance_scale stays off."
 )
-DISTILLED_NAMES = ("turbo", "lightning", "schnell", "hyper")
+DISTILLED_MODELS = frozenset(
+    {
+        "stabilityai/sd-turbo",
+        "stabilityai/sdxl-turbo",
+        "stabilityai/stable-diffusion-3.5-large-turbo",
+        "black-forest-labs/flux.1-schnell",
+    }
+)
+"""Ids of the hub, in small letters. A folder that is called like one of them is a copy of it."""
+DISTILLED_FILES = frozenset(
+    {"sd_turbo", "sd_xl_turbo_1.0", "sd_xl_turbo_1.0_fp16", "flux1-schnell"}
+)
+"""The same models' single files, without .safetensors."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +47,28 @@ class Source:
     kind: Kind = "hub"
     gb: float | None = None  # to download, about; None: only the hub knows
     parameters: float | None = None  # billions; each takes 2 bytes in fp16, 4 in fp32
-    distilled: str | None = None  # why guidance is off, for models that learnt to do without
+    distilled: bool | None = None  # None: its own files say it
     num_inference_steps: int = 25
     guidance_scale: float = 7.5
-    scheduler: SchedulerName = "dpmpp-2m"
+    scheduler: str = "dpmpp-2m"
+
+    def defaults(self, distilled: bool, few_steps: bool) -> dict[str, Any]:
+        """The fields that its requests begin with.
+
+        Args:
+            distilled: whether it draws without guidance.
+            few_steps: whether it is made for a handful of steps.
+        """
+        steps, scale, scheduler = self.num_inference_steps, self.guidance_scale, self.scheduler
+        if distilled:
+            steps, scale, scheduler = min(steps, 4), 1.0, "euler-ancestral"
+        elif few_steps:
+            steps = min(steps, 4)
+        return {
+            "num_inference_steps": steps,
+            "guidance_scale": scale,
+            "scheduler": scheduler,
+        }
 
 
 PRESETS = (
@@ -66,10 +100,8 @@ PRESETS = (
         where="stabilityai/sd-turbo",
         gb=2.6,
         parameters=1.29,  # UNet 0.87, text encoder 0.34, VAE 0.08
-        distilled=DISTILLED,
+        distilled=True,
         num_inference_steps=2,
-        guidance_scale=1.0,
-        scheduler="euler-ancestral",
     ),
 )
 
@@ -82,39 +114,51 @@ def sources(specs: Iterable[str]) -> tuple[list[Source], dict[str, str]]:
         try:
             source = read_spec(spec)
         except UserError as error:
-            wrong[spec] = str(error)
+            wrong[spec if len(spec) <= 80 else spec[:77] + "..."] = str(error)
             continue
-        known = {source.where for source in found.values()}
-        if source.where not in known:
+        twin = next((other for other in found.values() if other.where == source.where), None)
+        if twin is None:
             name = source.where if source.name in found else source.name
             found[name] = replace(source, name=name)
+        elif source.distilled is not None:
+            found[twin.name] = replace(twin, distilled=source.distilled)
     return list(found.values()), wrong
 
 
 def read_spec(spec: str) -> Source:
     """One item of GENLAB_MODELS; raises UserError if it is no folder, file or hub id."""
-    path = Path(spec).expanduser()
+    marked = None if _kind_of_path(spec) else MARKED.fullmatch(spec)
+    where = marked[1] if marked else spec
+    distilled = marked[2] == "distilled" if marked else None
+    kind = _kind_of_path(where)
+    if kind is None:
+        if not HUB_ID.fullmatch(where) or len(where) > LONGEST_ID:
+            raise UserError(
+                "there is no such folder or file, and it is no hub id such as org/name."
+            )
+        name = where.split("/")[1]
+        if where.lower() in DISTILLED_MODELS:
+            distilled = True if distilled is None else distilled
+        return Source(name, name, where, "hub", distilled=distilled)
+    path = Path(where).expanduser()
+    if kind == "file" and path.suffix != ".safetensors":
+        raise UserError("it is no .safetensors file; pickled weights are never loaded.")
     name = path.name.removesuffix(".safetensors")
-    if path.is_dir():
-        return _outside(name, str(path.resolve()), "folder")
-    if path.is_file():
-        if path.suffix != ".safetensors":
-            raise UserError("it is no .safetensors file; pickled weights are never loaded.")
-        return _outside(name, str(path.resolve()), "file")
-    if HUB_ID.fullmatch(spec):
-        return _outside(name, spec, "hub")
-    raise UserError("there is no such folder or file, and it is no hub id such as org/name.")
+    if distilled is None and name.lower() in _names_of_copies(kind):
+        distilled = True
+    return Source(name, name, str(path.resolve()), kind, distilled=distilled)
 
 
-def _outside(name: str, where: str, kind: Kind) -> Source:
-    """A source with the defaults that its name suggests."""
-    source = Source(name, name, where, kind)
-    if not any(word in name.lower() for word in DISTILLED_NAMES):
-        return source
-    return replace(
-        source,
-        distilled=DISTILLED,
-        num_inference_steps=4,
-        guidance_scale=1.0,
-        scheduler="euler-ancestral",
-    )
+def _names_of_copies(kind: Kind) -> frozenset[str]:
+    if kind == "file":
+        return DISTILLED_FILES
+    return frozenset(model.split("/")[1] for model in DISTILLED_MODELS)
+
+
+def _kind_of_path(where: str) -> Kind | None:
+    """Whether a folder or a file is there; None if neither, or if nobody may look."""
+    try:
+        path = Path(where).expanduser()
+        return "folder" if path.is_dir() else "file" if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, no such user, a null byte
+        return None

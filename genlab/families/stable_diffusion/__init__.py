@@ -14,28 +14,7 @@ from genlab.families.description import Endpoint, FamilyDescription
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.formats import pipelines
 from genlab.formats.hub_layout import read_json
-from genlab.formats.metadata import BrokenCheckpoint
-
-COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-
-
-def check(path: Path, card: Mapping[str, Any]) -> None:
-    """Raise BrokenCheckpoint unless a folder holds a whole Stable Diffusion; headers only.
-
-    Of a single file only the configuration beside it is looked at: whoever found the file has read
-    its header to know what it is.
-    """
-    folder = pipelines.configuration(path, card)
-    if pipelines.class_name(folder) not in pipelines.BATCHED:
-        names = " or ".join(pipelines.BATCHED)
-        raise BrokenCheckpoint(f"its model_index.json names no {names}.")
-    missing = [name for name in COMPONENTS if name not in pipelines.components(folder)]
-    if missing:
-        raise BrokenCheckpoint(f"its model_index.json names no {missing[0]}.")
-    if path.is_dir():
-        pipelines.check_folder(path)
-    else:
-        pipelines.check_parts(folder)
+from genlab.formats.pipeline_checks import check_stable_diffusion
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +29,7 @@ FAMILY = FamilyDescription(
     label="stable diffusion",
     requests=(StableDiffusionRequest,),
     runner="genlab.families.stable_diffusion.runner:StableDiffusionRunner",
-    check=check,
+    check=check_stable_diffusion,
     count_parameters=pipelines.count_parameters,
     facts=facts,
     endpoint=Endpoint(

@@ -10,16 +10,7 @@ from genlab.evaluation.figures import AS_ASKED, CLASSES, CONFIDENCE, SECONDS, SH
 from genlab.families.description import FamilyDescription
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.formats import pipelines
-
-
-def check(path: Path, card: Mapping[str, Any]) -> None:
-    """Raise BrokenCheckpoint unless a folder holds a pipeline that draws from a prompt alone."""
-    folder = pipelines.configuration(path, card)
-    pipelines.check_text_to_image(folder)
-    if path.is_dir():
-        pipelines.check_folder(path)
-    else:
-        pipelines.check_parts(folder)
+from genlab.formats.pipeline_checks import check_text_to_image
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +23,7 @@ FAMILY = FamilyDescription(
     label="text to image",
     requests=(StableDiffusionRequest,),
     runner="genlab.families.text_to_image.runner:TextToImageRunner",
-    check=check,
+    check=check_text_to_image,
     count_parameters=pipelines.count_parameters,
     facts=facts,
     options={"num_inference_steps": "steps"},
