@@ -16,18 +16,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.serving import Figures, Serve, Served, duels, genlab, one_by_one, table
-from genlab.engine import Engine, Runtime
+from benchmarks.serving import (
+    Figures,
+    Serve,
+    Served,
+    duels,
+    genlab,
+    one_by_one,
+    open_house,
+    table,
+    warm_up,
+)
+from genlab.engine.device import pick_device
 from genlab.families.pixel_diffusion.network import PixelDiffusionPipeline
-from genlab.models.registry import Catalogue
-from genlab.requests import PixelDiffusionRequest, UserError
+from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.requests import UserError
 from genlab.settings import Settings
 
 DIGITS = 64
 CROWDS = (1, 16)  # people who share the digits
 
 
-def asked(checkpoint: str, people: int, scale: float, steps: int) -> list[PixelDiffusionRequest]:
+def requests_of(
+    checkpoint: str, people: int, scale: float, steps: int
+) -> list[PixelDiffusionRequest]:
     """The digits 0 to 9 in turn, guided by their class, shared out among the people."""
     count = DIGITS // people
     return [
@@ -47,7 +59,7 @@ def stock(pipeline: PixelDiffusionPipeline, requests: Sequence[PixelDiffusionReq
 
     def draw(request: Any) -> np.ndarray:
         images = pipeline(
-            request.wished,
+            request.target_classes,
             num_inference_steps=request.num_inference_steps,
             guidance_scale=request.guidance_scale,
             generator=[
@@ -61,21 +73,17 @@ def stock(pipeline: PixelDiffusionPipeline, requests: Sequence[PixelDiffusionReq
 
 def compare(checkpoint: str, scale: float, steps: int, rounds: int, settings: Settings) -> Figures:
     """Both in turns, for each crowd; see ``duels``."""
-    catalogue = Catalogue(settings.checkpoints, Runtime(settings.device, settings.max_rows))
-    catalogue.entry(checkpoint)
     folder = Path(settings.checkpoints) / checkpoint
     pipeline = PixelDiffusionPipeline.from_pretrained(folder, local_files_only=True)
-    pipeline.to(catalogue.runtime.device)
+    pipeline.to(pick_device(settings.device))
     pipeline.set_progress_bar_config(disable=True)
-    with Engine(catalogue, max_rows=settings.max_rows) as engine:
+    with open_house(settings, checkpoint) as client:
 
         def both(people: int, steps: int) -> tuple[Serve, Serve]:
-            requests = asked(checkpoint, people, scale, steps)
-            return lambda: stock(pipeline, requests), lambda: genlab(engine, requests)
+            requests = requests_of(checkpoint, people, scale, steps)
+            return lambda: stock(pipeline, requests), lambda: genlab(client, requests)
 
-        for people in CROWDS:
-            for serve in both(people, steps=1):  # loads weights, fills caches
-                serve()
+        warm_up(*(serve for people in CROWDS for serve in both(people, steps=1)))
         cases = {f"{n} x {DIGITS // n} digits, {steps} steps": both(n, steps) for n in CROWDS}
         return duels(cases, rounds)
 

@@ -17,11 +17,18 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from benchmarks.serving import Served, difference, genlab, median, one_by_one
+from benchmarks.serving import (
+    Served,
+    difference,
+    genlab,
+    median,
+    one_by_one,
+    open_house,
+    warm_up,
+)
 from genlab.diffusion.schedulers import make_scheduler
-from genlab.engine import Engine, Runtime
-from genlab.models.registry import Catalogue
-from genlab.requests import StableDiffusionRequest
+from genlab.engine.device import Device
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.settings import Settings
 
 PROMPTS = (
@@ -49,15 +56,16 @@ def a_class(people: int, checkpoint: str, seed: int) -> list[StableDiffusionRequ
     ]
 
 
-def open_stock(settings: Settings, checkpoint: str, runtime: Runtime) -> StableDiffusionPipeline:
+def open_stock(settings: Settings, checkpoint: str) -> StableDiffusionPipeline:
     """diffusers' own pipeline on the same weights, device and number format."""
+    device = Device(settings.device)
     pipeline = StableDiffusionPipeline.from_pretrained(
         Path(settings.checkpoints) / checkpoint,
-        torch_dtype=runtime.dtype,
+        torch_dtype=device.dtype,
         safety_checker=None,
         requires_safety_checker=False,
         local_files_only=True,
-    ).to(runtime.device)
+    ).to(device.torch)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -80,16 +88,17 @@ def stock(pipeline: StableDiffusionPipeline, requests: Sequence[StableDiffusionR
 
 def compare(checkpoint: str, people: int, rounds: int, settings: Settings) -> dict[str, float]:
     """Run both servers in turns and return medians over the rounds, and their ratios."""
-    catalogue = Catalogue(settings.checkpoints, Runtime(settings.device, settings.max_rows))
-    pipeline = open_stock(settings, checkpoint, catalogue.runtime)
     alone = a_class(1, checkpoint, seed=1)
-    with Engine(catalogue, max_rows=settings.max_rows) as engine:
+    with open_house(settings, checkpoint) as client:
+        pipeline = open_stock(settings, checkpoint)
         servers: dict[str, Callable[[Sequence[StableDiffusionRequest]], Served]] = {
             "stock": lambda requests: stock(pipeline, requests),
-            "genlab": lambda requests: genlab(engine, requests),
+            "genlab": lambda requests: genlab(client, requests),
         }
-        for serve in servers.values():  # loads weights, fills caches
-            serve(alone)
+        warm_up(
+            *(lambda serve=serve: serve(alone) for serve in servers.values()),
+            lambda: genlab(client, a_class(people, checkpoint, seed=0)),
+        )
         everybody = {name: list[Served]() for name in servers}
         one = {name: list[Served]() for name in servers}
         for turn in range(rounds):

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genlab.engine import Engine, Failed, Job, Result
+from genlab.engine.events import Failed, Result
+from genlab.models.registry import Registry
 from genlab.requests import SampleRequest
+from genlab.serving.client import Client, Ticket
+from genlab.serving.thread import ThreadClient
+from genlab.settings import Settings
+
+WARM = 8.0  # seconds of drawing until a model's weights are loaded and its graphs are made
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,21 @@ class Served:
 Serve = Callable[[], Served]
 
 
+def open_house(settings: Settings, checkpoint: str) -> ThreadClient:
+    """GenLab's own side, not yet started; raises UserError if the checkpoint is not there."""
+    registry = Registry(settings.checkpoints)
+    registry.entry(checkpoint)
+    return ThreadClient(registry, settings)
+
+
+def warm_up(*serves: Serve) -> None:
+    """Serve until weights are loaded, caches filled, and graphs made behind the first pictures."""
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < WARM:
+        for serve in serves:
+            serve()
+
+
 def one_by_one(
     draw: Callable[[SampleRequest], np.ndarray], asked: Sequence[SampleRequest]
 ) -> Served:
@@ -48,24 +69,24 @@ def one_by_one(
     return Served(np.array(seconds), images)
 
 
-def genlab(engine: Engine, requests: Sequence[SampleRequest]) -> Served:
+def genlab(client: Client, requests: Sequence[SampleRequest]) -> Served:
     """Submit everything at once, each by a person of their own, and follow the events."""
-    return asyncio.run(_everybody(engine, requests))
+    return asyncio.run(_everybody(client, requests))
 
 
-async def _everybody(engine: Engine, requests: Sequence[SampleRequest]) -> Served:
+async def _everybody(client: Client, requests: Sequence[SampleRequest]) -> Served:
     begun = time.perf_counter()
 
-    async def wait(job: Job) -> tuple[float, np.ndarray]:
-        async for event in job:
+    async def wait(ticket: Ticket) -> tuple[float, np.ndarray]:
+        async for event in ticket:
             if isinstance(event, Failed):
                 raise RuntimeError(event.message)
             if isinstance(event, Result):
                 return time.perf_counter() - begun, event.images
-        raise RuntimeError(f"job {job.id} ended without a picture")
+        raise RuntimeError(f"ticket {ticket.id} ended without a picture")
 
-    jobs = [engine.submit(request, owner=f"person {k}") for k, request in enumerate(requests)]
-    answers = await asyncio.gather(*(wait(job) for job in jobs))
+    tickets = [client.submit(request, owner=f"person {k}") for k, request in enumerate(requests)]
+    answers = await asyncio.gather(*(wait(ticket) for ticket in tickets))
     return Served(np.array([a[0] for a in answers]), [a[1] for a in answers])
 
 

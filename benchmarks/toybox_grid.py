@@ -10,10 +10,9 @@ import json
 from collections.abc import Sequence
 
 from benchmarks.serve_toybox import open_stock, stock
-from benchmarks.serving import Figures, Serve, duels, genlab, table
-from genlab.engine import Engine, Runtime
-from genlab.models.registry import Catalogue
-from genlab.requests import StableDiffusionRequest, UserError
+from benchmarks.serving import Figures, Serve, duels, genlab, open_house, table, warm_up
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.requests import UserError
 from genlab.settings import Settings
 
 PROMPT = "a red 7 on a blue background"
@@ -35,17 +34,14 @@ def cell(checkpoint: str, steps: int, scale: float) -> StableDiffusionRequest:
 
 def compare(checkpoint: str, rounds: int, settings: Settings) -> Figures:
     """Both in turns, for one picture and for the grid; see ``duels``."""
-    catalogue = Catalogue(settings.checkpoints, Runtime(settings.device, settings.max_rows))
-    catalogue.entry(checkpoint)
-    pipeline = open_stock(settings, checkpoint, catalogue.runtime)
-    with Engine(catalogue, max_rows=settings.max_rows) as engine:
+    with open_house(settings, checkpoint) as client:
+        pipeline = open_stock(settings, checkpoint)
 
         def both(requests: Sequence[StableDiffusionRequest]) -> tuple[Serve, Serve]:
-            return lambda: stock(pipeline, requests), lambda: genlab(engine, requests)
+            return lambda: stock(pipeline, requests), lambda: genlab(client, requests)
 
-        for serve in both([cell(checkpoint, 2, 4.0)]):  # loads weights, fills caches
-            serve()
         grid = [cell(checkpoint, steps, scale) for steps in STEPS for scale in SCALES]
+        warm_up(*both([cell(checkpoint, 2, 4.0)]), both(grid[:10])[1])
         cases = {
             "one picture, 25 steps": both([cell(checkpoint, 25, 4.0)]),
             f"a {len(STEPS)}x{len(SCALES)} grid": both(grid),
