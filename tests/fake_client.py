@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genlab.engine.events import Cancelled, Result
+from genlab.engine.events import Cancelled, Event, Result
 from genlab.formats.metadata import ModelMetadata
 from genlab.generation_metadata import GenerationMetadata, for_pictures
 from genlab.requests import Request, SampleRequest, UserError
@@ -83,3 +83,55 @@ def pictures(request: Any, side: int = 8) -> Result:
 def draw(ticket: Ticket) -> None:
     """Answer a ticket with its pictures."""
     ticket.post(pictures(ticket.request))
+
+
+def answering(events: Callable[[Any], Iterable[Event]]) -> FakeClient:
+    """A client that answers each request at once with these events."""
+
+    def answer(ticket: Ticket) -> None:
+        for event in events(ticket.request):
+            ticket.post(event)
+
+    return FakeClient(answer)
+
+
+class ListedRegistry(FakeRegistry):
+    """Has these models and no others.
+
+    Args:
+        refused: sentences for those that nobody may draw with.
+    """
+
+    def __init__(self, *models: ModelMetadata, refused: Mapping[str, str] | None = None) -> None:
+        self.entries = {metadata.name: metadata for metadata in models}
+        self.refused = refused or {}
+
+    def entry(self, name: str) -> ModelMetadata:
+        if name not in self.entries:
+            raise UserError(f"There is no checkpoint called {name!r}.")
+        return self.entries[name]
+
+    def of_family(self, family: str) -> list[ModelMetadata]:
+        return [metadata for metadata in self.entries.values() if metadata.family == family]
+
+    def judge(self, dataset: str) -> ModelMetadata | None:
+        judges = (*self.of_family("classifier"), *self.of_family("judge"))
+        return next((metadata for metadata in judges if metadata.dataset == dataset), None)
+
+    def check(self, request: Request) -> None:
+        self.entry(request.checkpoint)
+        if request.checkpoint in self.refused:
+            raise UserError(self.refused[request.checkpoint])
+
+    def generation_metadata(
+        self, request: SampleRequest, fingerprint: str
+    ) -> list[GenerationMetadata]:
+        return for_pictures(request, self.entry(request.checkpoint).family, fingerprint)
+
+    def offers(self) -> list[Any]:
+        return []
+
+
+def model(name: str, family: str, dataset: str = "", **more: Any) -> ModelMetadata:
+    """A usable model whose path leads nowhere."""
+    return ModelMetadata(name, Path("nowhere") / name, family, f"Tiny {name}", dataset, **more)

@@ -1,33 +1,24 @@
-"""The Guidance tab on a tiny untrained pixel diffusion: rows, requests, films, sweeps, faults."""
+"""The Guidance tab before a client of its own: rows, requests, trajectories, sweeps, faults."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from genlab.engine import Engine, Failed, Result, Runtime
-from genlab.models.registry import Catalogue
-from genlab.requests import PixelDiffusionRequest, UserError, ask
-from genlab.settings import Settings
-from genlab.ui.components.metric_strip import measure, strip
-from genlab.ui.page import Lab
-from genlab.ui.tabs.guidance.cells import Plan
-from genlab.ui.tabs.guidance.filmstrip import diverging, film, positions
-from genlab.ui.tabs.guidance.measured_scales import measured_scales
-from genlab.ui.tabs.guidance.plots import film_curve, scale_curve
-from genlab.ui.tabs.guidance.settings import METHODS, Wish, parse_row
-from genlab.ui.tabs.guidance.tab import one_picture
-from tests.tiny_diffusion import (
-    save_tiny_judge,
-    save_tiny_noisy_classifier,
-    save_tiny_pixel_diffusion,
-)
+from genlab.engine.events import Event, Failed, Progress, Result
+from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.requests import UserError
+from genlab.ui.cells import Cell, CellView
+from genlab.ui.context import AppContext
+from genlab.ui.tabs.guidance import scale, side_by_side, steps, tab, trajectory
+from genlab.ui.tabs.guidance.inputs import METHODS, GuidanceInputs, class_names, parse_row
+from genlab.ui.tabs.guidance.scale_plots import scale_curve
+from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
+from tests.fake_page import FakePage
 
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt", "trousers", "coat", "shirt", "ankle boot")
@@ -39,37 +30,41 @@ SCALES = {
     "classifier": [],
     "fid_floor": 0.08,
     "num_inference_steps": 4,
-    "scheduler": "ddim",
+    "scheduler": "dpmpp-2m",
 }
+DDPM = model("ddpm", "pixel_diffusion", "mnist", facts={"scales": SCALES})
+ALONE = model("ddpm-alone", "pixel_diffusion", "nowhere")
+JUDGE = model("judge", "classifier", "fashion", facts={"classes": GARMENTS})
+REGISTRY: Any = ListedRegistry(DDPM, ALONE, JUDGE, refused={"ddpm-alone": "It cannot."})
+VALUES = ("ddpm", "3 1", 5, 4, 8, 2, 3, "ddim", 0)
+"""Of the controls, in their order."""
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A running lab: one pixel diffusion with its classifier and curves, one without either."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    save_tiny_pixel_diffusion(root)
-    save_tiny_pixel_diffusion(root, "ddpm-alone", "nowhere")
-    save_tiny_noisy_classifier(root)
-    save_tiny_judge(root)
-    (root / "ddpm" / "scales.json").write_text(json.dumps(SCALES))
-    catalogue = Catalogue(root, Runtime("cpu"))
-    with Engine(catalogue) as engine:
-        yield Lab(Settings(), catalogue, engine)
+def app(client: FakeClient) -> AppContext:
+    return fake_context(client, REGISTRY)
 
 
-def wish(**changes: Any) -> Wish:
-    values = {
-        "checkpoint": "ddpm", "digits": "3", "seed": 5, "count": 4, "num_inference_steps": 4,
-        "free_scale": 2, "classifier_scale": 3, "scheduler": "ddim", "eta": 0,
-    }  # fmt: skip
-    return Wish(**(values | changes))
+def inputs(**changes: Any) -> GuidanceInputs:
+    return replace(GuidanceInputs.of(VALUES), **changes)
 
 
-def films(lab: Lab, asked: Wish) -> tuple[dict[str, Any], dict[str, PixelDiffusionRequest]]:
-    """Extras and requests of a film, by method."""
-    requests = {method: one_picture(lab, asked, method, 1) for method in METHODS}
-    jobs = {method: lab.engine.submit(request) for method, request in requests.items()}
-    return {method: job.result().extras for method, job in jobs.items()}, requests
+def frames(client: FakeClient, button: str, *values: Any) -> list[dict[str, Any]]:
+    """What the tab's elements are given after a press."""
+    page = FakePage(tab.build, app(client))
+
+    async def collect() -> list[dict[str, Any]]:
+        return [frame async for frame in page.press(button, *values)]
+
+    return asyncio.run(collect())
+
+
+def drawn(request: Any, **more: Any) -> Result:
+    return Result(np.full((request.count, 28, 28), request.seed, np.uint8), seconds=0.25, **more)
+
+
+def together(seen: list[dict[str, Any]]) -> dict[str, Any]:
+    """What every element shows in the end."""
+    return {name: value for frame in seen for name, value in frame.items()}
 
 
 # --- the row ----------------------------------------------------------------------------------
@@ -102,25 +97,30 @@ def test_a_word_that_is_no_class_gets_a_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["10 3", "-1", "3 99", "1 " * 65])
-def test_a_class_outside_the_ten_gets_the_requests_own_sentence(lab: Lab, text: str) -> None:
+def test_a_class_outside_the_ten_gets_the_requests_own_sentence(text: str) -> None:
     with pytest.raises(UserError, match=r"^labels is .*, but must be at most 64 classes, each"):
-        wish(digits=text).request(lab.catalogue, "none")
+        inputs(digits=text).request(REGISTRY, "none")
 
 
-# --- what is asked for ------------------------------------------------------------------------
+def test_the_judge_says_what_classes_are_called_and_without_one_they_are_numbers() -> None:
+    assert class_names(REGISTRY, "fashion") == GARMENTS
+    assert class_names(REGISTRY, "mnist") == DIGITS
 
 
-def test_the_three_methods_start_from_the_same_noise(lab: Lab) -> None:
-    asked = [wish().request(lab.catalogue, method) for method in METHODS]
-    assert {(request.seed, request.count, request.labels) for request in asked} == {(5, 4, (3,))}
-    assert [request.guidance for request in asked] == ["none", "classifier", "classifier-free"]
-    assert [request.guidance_scale for request in asked] == [0, 3, 2]
+# --- from controls to requests ----------------------------------------------------------------
 
 
-def test_a_typed_row_is_as_long_as_it_is_typed(lab: Lab) -> None:
-    row = wish(digits="3 1 4").request(lab.catalogue, "none")
+def test_the_three_methods_start_from_the_same_noise() -> None:
+    requests = [inputs(digits="3").request(REGISTRY, method) for method in METHODS]
+    assert {(r.seed, r.count, r.labels) for r in requests} == {(5, 4, (3,))}
+    assert [request.guidance for request in requests] == ["none", "classifier", "classifier-free"]
+    assert [request.guidance_scale for request in requests] == [0, 3, 2]
+
+
+def test_a_typed_row_is_as_long_as_it_is_typed() -> None:
+    row = inputs(digits="3 1 4").request(REGISTRY, "none")
     assert (row.count, row.labels) == (3, (3, 1, 4))
-    everything = wish(digits="").request(lab.catalogue, "none")
+    everything = inputs(digits="").request(REGISTRY, "none")
     assert (everything.count, everything.labels) == (4, tuple(range(10)))
 
 
@@ -130,139 +130,247 @@ def test_a_typed_row_is_as_long_as_it_is_typed(lab: Lab) -> None:
         ("classifier-free", {"free_scale": -1}, "guidance_scale is -1, but must be a number from"),
         ("classifier-free", {"free_scale": float("nan")}, "guidance_scale is nan, but must be"),
         ("classifier", {"classifier_scale": 1e6}, "guidance_scale is 1000000.0, but must be"),
-        ("classifier", {"checkpoint": "ddpm-alone"}, "no checkpoint called 'nowhere'"),
+        ("classifier", {"checkpoint": "ddpm-alone"}, "It cannot."),
         ("none", {"checkpoint": "../x"}, "There is no checkpoint called '../x'"),
         ("none", {"eta": 2}, "eta is 2, but must be a number from 0 to 1"),
         ("none", {"scheduler": "fastest"}, "scheduler is 'fastest', but must be one of ddim"),
     ],
 )
 def test_a_wrong_value_gets_its_sentence(
-    lab: Lab, method: str, changes: dict[str, Any], sentence: str
+    method: str, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(UserError, match=sentence):
-        wish(**changes).request(lab.catalogue, method)
+        inputs(**changes).request(REGISTRY, method)
 
 
-def test_what_only_one_method_refuses_leaves_the_others_alone(lab: Lab) -> None:
-    plan = Plan()
-    for method in METHODS:
-        plan.add(lambda m=method: wish(classifier_scale=-1).request(lab.catalogue, m))
-    assert [request.guidance for request in plan.requests] == ["none", "classifier-free"]
-    assert isinstance(plan.cells[1], Failed)
-    assert plan.spread(["a", "b"]) == ["a", None, "b"]
-
-
-def test_what_all_methods_refuse_is_said_once(lab: Lab) -> None:
-    plan = Plan()
-    for method in METHODS:
-        plan.add(lambda m=method: wish(seed=-1).request(lab.catalogue, m))
-    with pytest.raises(UserError, match="seed is -1"):
-        _ = plan.requests
-
-
-def test_the_film_is_of_the_very_picture_of_the_row(lab: Lab) -> None:
-    asked = wish(digits="3 1 4")
-    one = one_picture(lab, asked, "classifier-free", 2)
-    assert (one.seed, one.count, one.labels, one.film) == (6, 1, (1,), True)
-    row = lab.engine.submit(asked.request(lab.catalogue, "classifier-free")).result()
-    alone = lab.engine.submit(one).result()
-    assert np.abs(row.images[1].astype(int) - alone.images[0].astype(int)).max() <= 2
+def test_the_trajectory_is_of_the_very_picture_of_the_row() -> None:
+    one = inputs(digits="3 1 4").one_picture(REGISTRY, "classifier-free", 2)
+    assert (one.seed, one.count, one.labels, one.trajectory) == (6, 1, (1,), True)
+    assert not one.judge
 
 
 @pytest.mark.parametrize("picture", [0, 4, 1.5, "", float("nan")])
-def test_a_picture_beyond_the_row_gets_a_sentence(lab: Lab, picture: Any) -> None:
+def test_a_picture_beyond_the_row_gets_a_sentence(picture: Any) -> None:
     with pytest.raises(UserError, match="but the row has 1 to 3"):
-        one_picture(lab, wish(digits="3 1 4"), "none", picture)
+        inputs(digits="3 1 4").one_picture(REGISTRY, "none", picture)
 
 
-# --- the film ---------------------------------------------------------------------------------
+def test_every_mode_has_its_pictures_measured_where_they_are_drawn() -> None:
+    context = app(FakeClient())
+    cells = [
+        *side_by_side.cells_of(context, inputs()),
+        *steps.cells_of(context, "none", inputs()),
+        *scale.cells_of(context, 20, inputs()),
+    ]
+    assert len(cells) == 3 + 7 + 12
+    assert all(request.judge for cell in cells for request in cell.requests)  # type: ignore[attr-defined]
 
 
-def test_a_film_shows_every_method_and_what_steers_it(lab: Lab) -> None:
-    shown = film(*films(lab, wish()))
+def test_steps_and_scales_are_what_the_rows_say() -> None:
+    context = app(FakeClient())
+    swept = [cell.requests[0] for cell in steps.cells_of(context, "classifier", inputs())]
+    assert [r.num_inference_steps for r in swept] == [1, 2, 5, 10, 25, 50, 100]  # type: ignore[attr-defined]
+    scales = [cell.requests[0] for cell in scale.cells_of(context, 20, inputs())]
+    assert [r.guidance_scale for r in scales] == [0, 1, 2, 4, 8, 16] * 2  # type: ignore[attr-defined]
+    assert {(r.count, r.labels) for r in scales} == {(20, tuple(range(10)))}  # type: ignore[attr-defined]
+
+
+# --- side by side -----------------------------------------------------------------------------
+
+
+def test_each_methods_pictures_have_addresses_and_the_figures_that_came_with_them() -> None:
+    figures = {"as_asked_percent": {"class": 75.0}}
+    client = answering(lambda request: [drawn(request, figures=figures)])
+    shown = together(frames(client, "guidance-generate", *VALUES))
+    for name in METHODS:
+        assert shown[f"guidance-{name}-gallery"].count('src="pictures/') == 2
+        assert "75 %" in shown[f"guidance-{name}-strip"]
+        assert "250 ms" in shown[f"guidance-{name}-strip"]
+    assert "6 pictures in" in shown["guidance-status"]
+
+
+def test_what_one_method_refuses_is_said_in_its_place_and_the_others_draw() -> None:
+    client = answering(lambda request: [drawn(request)])
+    values = (*VALUES[:6], -1, *VALUES[7:])  # the classifier's scale
+    shown = together(frames(client, "guidance-generate", *values))
+    assert "guidance_scale is -1" in shown["guidance-classifier-gallery"]
+    assert shown["guidance-classifier-strip"] == ""
+    assert [ticket.request.guidance for ticket in client.tickets] == ["none", "classifier-free"]
+    assert "pictures/" in shown["guidance-none-gallery"]
+
+
+def test_what_all_methods_refuse_is_said_once() -> None:
+    client = FakeClient()
+    values = (*VALUES[:2], -1, *VALUES[3:])  # the seed
+    (frame,) = frames(client, "guidance-generate", *values)
+    assert "seed is -1" in frame["guidance-status"]
+    assert not any(name.endswith("gallery") for name in frame)
+    assert client.tickets == []
+
+
+def test_a_preview_is_shown_until_the_pictures_are_there() -> None:
+    client = FakeClient()
+    page = FakePage(tab.build, app(client))
+
+    async def watch() -> list[dict[str, Any]]:
+        seen = []
+        async for frame in page.press("guidance-generate", *VALUES):
+            seen.append(frame)
+            ticket = client.tickets[0]
+            if len(seen) == 1:
+                ticket.post(Progress(4, 8, np.zeros((2, 28, 28), np.uint8), None))
+            elif "guidance-none-gallery" in frame:
+                for one in client.tickets:
+                    one.post(drawn(one.request))
+        return seen
+
+    galleries = [f["guidance-none-gallery"] for f in asyncio.run(watch()) if f.keys() >= {
+        "guidance-none-gallery"
+    }]  # fmt: skip
+    assert galleries[0].count('src="data:image/png') == 2
+    assert galleries[-1].count('src="pictures/') == 2
+
+
+# --- trajectories -----------------------------------------------------------------------------
+
+
+def kept(request: PixelDiffusionRequest, count: int | None = None) -> dict[str, Any]:
+    """The extras of a run as its family keeps them, of ``count`` steps."""
+    count = count or request.num_inference_steps
+    numbers = np.arange(count)
+
+    def pictures(level: int) -> np.ndarray:
+        return np.full((count, 1, 28, 28), level, np.uint8)
+
+    extras = {
+        "trajectory_steps": numbers,
+        "trajectory_timesteps": (1000 - numbers).astype(np.float32),
+        "trajectory_x_t": pictures(1),
+        "trajectory_guided": pictures(2),
+        "trajectory_uncond": pictures(3),
+        "trajectory_guidance_norm": numbers[:, None].astype(np.float32),
+        "trajectory_confidence": np.linspace(0, 1, count)[:, None],
+    }
+    if request.guidance == "classifier-free":
+        extras["trajectory_cond"] = pictures(9)
+    if request.guidance == "classifier":
+        extras["trajectory_gradient"] = np.ones((count, 1, 28, 28), np.float16)
+    return extras
+
+
+def film_frames(answer: Any, **changes: Any) -> dict[str, Any]:
+    values = GuidanceInputs.of(VALUES)
+    settings = replace(values, **changes)
+    return together(
+        frames(answering(answer), "guidance-film-generate", 1, *vars(settings).values())
+    )
+
+
+def test_every_method_is_shown_with_what_steers_it() -> None:
+    shown = film_frames(lambda r: [drawn(r, extras=kept(r))])["guidance-film-shown"]
     assert all(method.title in shown for method in METHODS.values())
-    assert shown.count('class="reel"') == 2 + (2 + 2) + (2 + 3)
+    assert shown.count('class="step-image') == 2 + (2 + 2) + (2 + 3)
     assert "their difference" in shown
     assert "gradient" in shown
-    assert "Step 4 of 4, t = " in shown
-    assert "--frames:4" in shown
+    assert "Step <output" in shown
+    assert ">8 of 8, t = 993<" in shown
+    assert "--frames:8" in shown
+    assert "p(y | xₜ) = 100 %, push 7.00<" in shown, "the texts begin with the last step"
+    assert 'id="guidance-film-confidence"' in shown
+    assert shown.count("<polyline") == 6, "two curves, a line a method"
 
 
-def test_a_film_of_one_step_has_one_frame(lab: Lab) -> None:
-    shown = film(*films(lab, wish(num_inference_steps=1)))
-    assert "--frames:1" in shown
-    assert positions([0]) == [0.5]
+def test_a_method_that_failed_says_so_above_the_others() -> None:
+    def answer(request: PixelDiffusionRequest) -> list[Event]:
+        if request.guidance == "classifier":
+            return [Failed("The numbers ran away.")]
+        return [drawn(request, extras=kept(request))]
+
+    shown = film_frames(answer)["guidance-film-shown"]
+    assert shown.startswith('<p class="complaint" role="alert">The numbers ran away.')
+    assert METHODS["none"].title in shown
+    assert METHODS["classifier"].title not in shown
 
 
-def test_a_long_run_keeps_fifty_frames_and_the_last_step(lab: Lab) -> None:
-    extras, requests = films(lab, wish(num_inference_steps=120))
-    assert "--frames:50" in film(extras, requests)
-    assert extras["none"]["film_steps"][-1] == 119
+def test_a_run_that_is_stopped_leaves_the_trajectories_before_it() -> None:
+    client = FakeClient()
+    context = app(client)
+    page = FakePage(tab.build, context)
+
+    async def watch() -> list[dict[str, Any]]:
+        seen = []
+        async for frame in page.press("guidance-film-generate", 1, *VALUES):
+            seen.append(frame)
+            if len(seen) == 1:
+                one = client.tickets[0]
+                one.post(drawn(one.request, extras=kept(one.request)))  # type: ignore[arg-type]
+                context.runs.stop("me", "guidance-film")
+        return seen
+
+    shown = together(asyncio.run(watch()))
+    assert "Stopped" in shown["guidance-film-status"]
+    assert "guidance-film-shown" not in shown
 
 
-def test_maps_are_red_where_ink_is_added_and_blue_where_it_is_taken() -> None:
-    red, blue, none = diverging(np.array([[[2.0, -4.0, 0.0]]]))[0, 0].astype(int)
-    assert red[0] > red[2]
-    assert blue[2] > blue[0]
-    assert (none == 0).all()
-    assert not diverging(np.zeros((1, 2, 2))).any()
-
-
-def test_curves_have_a_line_for_each_method_that_knows(lab: Lab) -> None:
-    extras, _ = films(lab, wish(checkpoint="ddpm"))
-    figure: Any = film_curve("Confidence", "film_confidence", extras, top=1)
-    assert [len(trace.y) for trace in figure.data] == [4, 4, 4]
-    assert tuple(figure.layout.xaxis.range) == (1, 4)
-    norms: Any = film_curve("Push", "film_guidance_norm", extras)
-    assert [max(trace.y) > 0 for trace in norms.data] == [False, True, True]
-    assert not film_curve("Confidence", "film_confidence", {}).data
+def test_curves_have_a_line_for_each_method_that_knows() -> None:
+    requests = {m: inputs().one_picture(REGISTRY, m, 1) for m in METHODS}
+    extras = {method: kept(request) for method, request in requests.items()}
+    del extras["none"]["trajectory_confidence"]
+    confidence, push = trajectory.curves_of(extras)
+    assert [line.name for line in confidence.lines] == ["classifier", "classifier-free"]
+    assert confidence.top == 1
+    assert [len(line.values) for line in push.lines] == [8, 8, 8]
+    assert push.axis == ("1", "step", "8")
 
 
 # --- scales -----------------------------------------------------------------------------------
 
 
-def test_measured_curves_are_drawn_with_the_floor_and_live_dots(lab: Lab) -> None:
-    told = measured_scales(lab.catalogue.entry("ddpm"))
+def test_measured_curves_are_drawn_with_the_floor_and_live_dots() -> None:
     live = {"classifier": [{"guidance_scale": 1, "label_accuracy": 0.5, "diversity": 3.0}]}
-    fid: Any = scale_curve("FID", "fid", told, live, told["fid_floor"])
+    measured = scale.measured_scales(DDPM)
+    fid: Any = scale_curve("FID", "fid", measured, live, SCALES["fid_floor"])  # type: ignore[arg-type]
     curve, floor = fid.data
     assert list(curve.x) == [0, 2**0.5]
     assert (floor.name, list(floor.y)) == ("real pictures", [0.08, 0.08])
-    accuracy: Any = scale_curve("Accuracy", "label_accuracy", told, live)
+    accuracy: Any = scale_curve("Accuracy", "label_accuracy", measured, live)
     rings, line = accuracy.data
     assert (rings.name, rings.mode, line.mode) == ("classifier", "markers", "lines+markers")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"classifier": 3}', "{", '{"classifier": [1]}'])
-def test_damaged_curves_are_no_curves(lab: Lab, tmp_path: Path, text: str) -> None:
-    save_tiny_pixel_diffusion(tmp_path)
-    (tmp_path / "ddpm" / "scales.json").write_text(text)
-    assert measured_scales(Catalogue(tmp_path, Runtime("cpu")).entry("ddpm")) == {}
-    assert measured_scales(lab.catalogue.entry("ddpm-alone")) == {}
+def test_the_page_says_how_curves_were_measured_or_that_there_are_none() -> None:
+    assert "Measured beforehand: 100 pictures a point, 4 DPM++ 2M steps." in scale.how_measured(
+        DDPM
+    )
+    assert "Tiny ddpm-alone has no measured curves; draw them live." in scale.how_measured(ALONE)
 
 
-def test_the_cards_fid_stands_only_under_its_own_settings(lab: Lab) -> None:
-    how = {"fid": 0.2, "guidance_scale": 2, "num_inference_steps": 4, "scheduler": "ddim"}
-    entry = replace(lab.catalogue.entry("ddpm"), card={"metrics": how})
-    result = Result(np.zeros((4, 28, 28), np.uint8))
-
-    def known(method: str = "classifier-free", **changes: Any) -> float | None:
-        request = wish(**changes).request(lab.catalogue, method)
-        return measure(entry, request, None, result, {}).get("fid")
-
-    assert known() == 0.2
-    others = [known(**c) for c in ({"free_scale": 3}, {"eta": 1}, {"scheduler": "euler"})]
-    assert [*others, known("none"), known("classifier")] == [None] * 5
+def test_what_the_judge_found_becomes_rings_and_what_it_could_not_judge_none() -> None:
+    cells = scale.cells_of(app(FakeClient()), 10, inputs())
+    figures = {"as_asked_percent": {"class": 90.0}, "diversity": 3.5}
+    views = [CellView((drawn(cell.requests[0], figures=figures),)) for cell in cells]
+    views[0] = CellView((drawn(cells[0].requests[0]),))
+    points = scale.live_points(cells, views)
+    assert [len(points[method]) for method in scale.GUIDED] == [5, 6]
+    assert points["classifier"][0] == {
+        "guidance_scale": 1, "label_accuracy": 0.9, "diversity": 3.5,
+    }  # fmt: skip
 
 
-def test_the_strip_says_how_many_are_of_the_wished_class(lab: Lab) -> None:
-    request = ask(PixelDiffusionRequest, checkpoint="ddpm", labels=(3, 1), count=4)
-    probs = np.eye(10)[[3, 1, 3, 7]]
-    opinion = {"probs": probs, "features": np.array([[0.0, 0], [0, 0], [3, 4], [0, 1]])}
-    judge = lab.catalogue.judge("mnist")
-    result = Result(np.zeros((4, 28, 28), np.uint8))
-    figures = measure(lab.catalogue.entry("ddpm"), request, judge, result, opinion)
-    assert figures["as_asked_percent"] == {"class": 75.0}
-    assert figures["diversity"] == 3.0, "5 among the threes, 1 among the ones"
-    assert "as asked" in strip(figures)
-    assert "Time" in strip(figures | {"seconds": 1.25})
+def test_a_refused_scale_has_no_ring() -> None:
+    cells = [Cell(refused="no"), *scale.cells_of(app(FakeClient()), 10, inputs())[:1]]
+    figures = {"as_asked_percent": {"class": 90.0}}
+    views = [CellView((Failed("no"),)), CellView((drawn(cells[1].requests[0], figures=figures),))]
+    assert len(scale.live_points(cells, views)["classifier"]) == 1
+
+
+def test_rows_fill_and_the_plots_follow_at_the_end() -> None:
+    figures = {"as_asked_percent": {"class": 50.0}, "diversity": 2.0}
+    client = answering(lambda request: [drawn(request, figures=figures)])
+    shown = together(frames(client, "guidance-scales-generate", 20, *VALUES))
+    row = shown["guidance-scales-classifier-4"]
+    assert row.count('src="pictures/') == 10, "the first ones of twenty"
+    assert "50 % as asked" in row
+    assert "diversity 2.00" in row
+    plot = shown["guidance-scales-label-accuracy"]
+    assert [trace.mode for trace in plot.data] == ["markers", "lines+markers", "markers"]

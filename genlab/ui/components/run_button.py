@@ -11,7 +11,7 @@ from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE, Buttons, stoppable
 from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
-from genlab.ui.live_run import live_run
+from genlab.ui.live_run import Frame, live_run
 
 Draw = Callable[[int, CellView], Sequence[Any] | None]
 """The updates of cell k's outputs; None where nothing is new to be seen."""
@@ -74,11 +74,7 @@ def fill_on_press(
             for k, outputs in enumerate(places):
                 news = _shown(k, frame.cells[k]) if k in frame.changed else None
                 updates += [gr.skip()] * len(outputs) if news is None else news
-            ended = bool(frame.cells) and all(view.done or view.failed for view in frame.cells)
-            if summary and ended and not frame.running:
-                updates += finish(cells, frame.cells)
-            else:
-                updates += [gr.skip()] * len(summary)
+            updates += finish(cells, frame.cells) if ended(frame) else [gr.skip()] * len(summary)
             yield frame.status, gr.Button(interactive=frame.running), *updates
 
     def _shown(k: int, view: CellView) -> Sequence[Any] | None:
@@ -88,3 +84,9 @@ def fill_on_press(
 
     outputs = [*(part for place in places for part in place), *summary]
     on_press(context, slot, press, run, inputs, outputs)
+
+
+def ended(frame: Frame) -> bool:
+    """Whether a run has come to its end by itself, with something to be shown."""
+    views = () if frame.running else frame.cells
+    return all(view.done or view.failed for view in views) and any(view.done for view in views)

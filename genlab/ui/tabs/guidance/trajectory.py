@@ -14,7 +14,7 @@ from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import buttons, numbered
 from genlab.ui.components.pictures import blank, grid
 from genlab.ui.components.progress import error_line
-from genlab.ui.components.run_button import on_press
+from genlab.ui.components.run_button import ended, on_press
 from genlab.ui.components.trajectory_view import (
     FOLLOW,
     Curve,
@@ -70,7 +70,7 @@ def build(context: AppContext, controls: Sequence[gr.components.Component]) -> N
 
         async for frame in live_run(context, str(request.session_hash), SLOT, requested):
             view = gr.skip()
-            if not frame.running and any(cell.results for cell in frame.cells):
+            if ended(frame):
                 view = await asyncio.to_thread(view_of, cells, frame.cells)
             yield frame.status, gr.Button(interactive=frame.running), view
 

@@ -14,7 +14,7 @@ from genlab.ui.cells import Cell
 from genlab.ui.components.panel import buttons
 from genlab.ui.components.pictures import blank
 from genlab.ui.components.progress import error_line
-from genlab.ui.components.run_button import on_press
+from genlab.ui.components.run_button import ended, on_press
 from genlab.ui.components.trajectory_view import (
     FOLLOW,
     Curve,
@@ -56,7 +56,7 @@ def build(context: AppContext, controls: Controls) -> None:
         owner = str(request.session_hash)
         async for frame in live_run(context, owner, SLOT, cells, alone_may_fail=False):
             view = gr.skip()
-            if not frame.running and frame.cells and frame.cells[0].done:
+            if ended(frame):
                 (result,) = frame.cells[0].results
                 view = await asyncio.to_thread(view_of, result.extras)
             yield frame.status, gr.Button(interactive=frame.running), view

@@ -16,7 +16,7 @@ from genlab.toybox.prompt_adherence import scene_of, world_of
 from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE, buttons, numbered
 from genlab.ui.components.progress import failures, progress_line
-from genlab.ui.components.run_button import on_press
+from genlab.ui.components.run_button import ended, on_press
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import live_run
 from genlab.ui.tabs.stable_diffusion.controls import NAMES, Controls, request_of
@@ -138,7 +138,7 @@ async def measured_curve(
             count = sum(view.done for view in views)
             spent = time.monotonic() - begun
             status = progress_line(f"{count} of {len(views)} values", events, spent)
-        elif views and all(view.done or view.failed for view in views):
+        elif ended(frame):
             status += failures([event for view in views for event in view.events])
         yield CurveFrame(status, frame.running, points)
 

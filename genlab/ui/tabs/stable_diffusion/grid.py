@@ -15,7 +15,7 @@ from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE, buttons, chooser
 from genlab.ui.components.progress import failures, progress_line
-from genlab.ui.components.run_button import on_press
+from genlab.ui.components.run_button import ended, on_press
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import Frame, live_run
 from genlab.ui.tabs.stable_diffusion.axes import AXES, MOST, PictureGrid, axis, grid_of
@@ -108,8 +108,7 @@ def _progress(frame: Frame, count: int, begun: float) -> str:
 async def _ended(context: AppContext, grid: PictureGrid, frame: Frame) -> GridFrame:
     """The last frame of a run, with the contact sheet unless it was stopped."""
     table = table_html(grid, frame.cells)
-    finished = all(view.done or view.failed for view in frame.cells)
-    if not finished or not any(view.done for view in frame.cells):
+    if not ended(frame):
         return GridFrame(frame.status, False, table)
     status = frame.status + failures([event for view in frame.cells for event in view.events])
     address = await asyncio.to_thread(_keep_sheet, context, grid, frame.cells)
