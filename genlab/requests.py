@@ -45,6 +45,11 @@ class SampleRequest(Request):
         """Whether this draws from the finished model as `evaluate` measured it."""
         return True
 
+    @property
+    def calls_per_step(self) -> int:
+        """How often a picture goes through the network at each of its steps."""
+        return 1
+
     def for_image(self, k: int) -> Self:
         """The request for picture k of this one alone: its own seed, count 1."""
         seed = (self.seed + k) % (MAX_SEED + 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from genlab.models.registry import Catalogue
+from genlab.models.registry import Registry
 from genlab.requests import UserError
 
 
@@ -32,22 +32,22 @@ class Examples:
 
     def sample(self, count: int, seed: int, label: int | None = None) -> np.ndarray:
         """``count`` different pictures at random, of one class if ``label`` is given."""
-        there = (
-            np.arange(len(self.labels)) if label is None else np.flatnonzero(self.labels == label)
-        )
-        if len(there) < count:
-            raise UserError(f"There are only {len(there)} test pictures of class {label} here.")
-        return self.images[np.random.default_rng(seed).choice(there, count, replace=False)]
+        rows = np.arange(len(self.labels))
+        if label is not None:
+            rows = rows[self.labels == label]
+        if len(rows) < count:
+            raise UserError(f"There are only {len(rows)} test pictures of class {label} here.")
+        return self.images[np.random.default_rng(seed).choice(rows, count, replace=False)]
 
 
-def examples(catalogue: Catalogue, dataset: str) -> Examples:
+def examples(registry: Registry, dataset: str) -> Examples:
     """The test pictures of a data set; raises UserError if no classifier brings them."""
-    judge = catalogue.judge(dataset)
-    path = judge.folder / "examples.safetensors" if judge is not None else None
+    judge = registry.judge(dataset)
+    path = judge.path / "examples.safetensors" if judge is not None else None
     if judge is None or path is None or not path.is_file():
         raise UserError(f"There are no test pictures of {dataset or 'this data set'} here.")
     images, labels = _read(path)
-    names = judge.card.get("classes") or sorted(set(labels.tolist()))
+    names = judge.facts.get("classes") or sorted(set(labels.tolist()))
     return Examples(images, labels, tuple(map(str, names)))
 
 

@@ -83,5 +83,9 @@ class PixelDiffusionRequest(SampleRequest):
         return ("uncond",)
 
     @property
+    def calls_per_step(self) -> int:
+        return len(self.predictions)
+
+    @property
     def as_trained(self) -> bool:
         return (self.guidance, self.eta) == ("classifier-free", 0)

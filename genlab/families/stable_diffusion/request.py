@@ -44,3 +44,7 @@ class StableDiffusionRequest(SampleRequest):
     def guided(self) -> bool:
         """Whether classifier-free guidance runs: at a scale of 1 or less it adds nothing."""
         return self.guidance_scale > 1
+
+    @property
+    def calls_per_step(self) -> int:
+        return 2 if self.guided else 1

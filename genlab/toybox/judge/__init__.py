@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genlab.engine.events import Result
+from genlab.evaluation.judging import sharpness_figures
 from genlab.families.description import (
     ColumnSettings,
     CompareColumn,
@@ -62,12 +63,13 @@ def _figures(
     judge: ModelMetadata,
     answer: Result,
 ) -> dict[str, Any]:
-    """See `adherence`; and ``mean_confidence``, the mean probability of what was read."""
+    """See `adherence`; ``mean_confidence``, the mean probability of what was read; sharpness."""
     scene = scene_of(drawn_by, request)
     if scene is None:
         return {}
     confidence = round(float(answer.extras["confidence"].mean()), 4)
-    return adherence(scene, answer.extras) | {"mean_confidence": confidence}
+    sharpness = sharpness_figures(result.images, judge)
+    return sharpness | adherence(scene, answer.extras) | {"mean_confidence": confidence}
 
 
 def _one_prompt_a_picture(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]:
@@ -124,6 +126,10 @@ FAMILY = FamilyDescription(
             with_class=f"“{PROMPT}”",
             any_class=f"“{PROMPT.format('0…9')}”",
             measured={},  # of pictures in another size and in colours: not to be compared
+            unknown={
+                "fid": "Its pictures are 64x64 and coloured, the real ones here are not",
+                "sharpness_percent": "Its pictures are 64x64: edges compare at one size only",
+            },
             merge=as_digits,
         ),
     ),
