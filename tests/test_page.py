@@ -168,7 +168,7 @@ FLOW = FamilyDescription(
     count_parameters=count_parameters,
     endpoint=Endpoint(
         "flow_sample", "Follow the flow.", "flow-mnist",
-        ("labels", "solver", "strength", "checkpoint"), required=("solver",),
+        ("solver", "labels", "strength", "checkpoint"), required=("solver",),
     ),
 )  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_a_new_familys_endpoint_appears_by_itself(monkeypatch: pytest.MonkeyPatc
     assert described["description"].startswith("Follow the flow. ")
     assert "strength: how far to go, a number from 0 to 4" in described["description"]
     parameters = {p["parameter_name"]: p for p in described["parameters"]}
-    assert list(parameters) == ["labels", "solver", "strength", "checkpoint"]
+    assert list(parameters) == ["solver", "labels", "strength", "checkpoint"]
     assert parameters["strength"]["parameter_default"] == 1.5
     assert parameters["checkpoint"]["parameter_default"] == "flow-mnist"
     assert not parameters["solver"]["parameter_has_default"]
@@ -192,7 +192,7 @@ def test_an_endpoint_asks_to_be_judged_and_gives_files_and_figures() -> None:
     client = FakeClient(draw)
     endpoint = sampling(fake_context(client), FLOW)
     visitor = SimpleNamespace(session_hash="me")
-    files, figures = asyncio.run(endpoint(visitor, None, "euler", 2.0, "flow-mnist"))
+    files, figures = asyncio.run(endpoint(visitor, "euler", None, 2.0, "flow-mnist"))
     (ticket,) = client.tickets
     request = ticket.request
     assert isinstance(request, FlowRequest)
@@ -207,7 +207,7 @@ def test_an_endpoint_asks_to_be_judged_and_gives_files_and_figures() -> None:
 def test_a_wrong_value_reaches_a_script_as_its_sentence() -> None:
     endpoint = sampling(fake_context(FakeClient(draw)), FLOW)
     with pytest.raises(gr.Error, match="strength is 9, but must be a number from 0 to 4"):
-        asyncio.run(endpoint(SimpleNamespace(session_hash="me"), None, "euler", 9, "flow-mnist"))
+        asyncio.run(endpoint(SimpleNamespace(session_hash="me"), "euler", None, 9, "flow-mnist"))
 
 
 @pytest.mark.parametrize("family", SAMPLING, ids=lambda family: family.name)
@@ -217,7 +217,7 @@ def test_endpoints_have_the_arguments_and_defaults_of_the_api_page(
     endpoint = sampling(fake_context(FakeClient()), family)
     page = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
     section = page.split(f"## `/{endpoint.__name__}`")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.M)
+    rows = re.findall(r"^\| `(\w+)` \|(.*?)\|", section, re.M)
     _, *parameters = inspect.signature(endpoint).parameters.values()
     assert [(p.name, _as_default(p.default)) for p in parameters] == [
         (name, default.strip(" `")) for name, default in rows

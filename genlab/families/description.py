@@ -31,7 +31,7 @@ class Endpoint:
     summary: str  # one sentence
     checkpoint: str  # the default
     fields: tuple[str, ...]  # of the sample request, in the order of the parameters
-    required: tuple[str, ...] = ()  # those that have no default
+    required: tuple[str, ...] = ()  # those that have no default; they come first
 
 
 class ColumnSettings(BaseModel):
