@@ -22,7 +22,8 @@ class Settings(BaseSettings):
     )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="more models, comma-separated: hub ids, diffusers folders, .safetensors files",
+        description="more models, comma-separated: hub ids, diffusers folders, .safetensors files; "
+        "a name may end in @distilled or @guided",
     )
     downloads: bool = Field(
         default=True, description="visitors may download the models that are offered"
