@@ -144,7 +144,7 @@ class Core:
         for name in dict.fromkeys(job.request.checkpoint for job in self._jobs.values()):
             jobs = [job for job in self._jobs.values() if job.request.checkpoint == name]
             try:
-                model = self._models.get(name, in_use)
+                model = self._models.get(name, in_use | runners.keys())
             except BaseException as error:
                 for job in jobs:
                     self._fail(job, error)
