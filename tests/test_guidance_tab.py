@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from genlab.ui.tabs.guidance import scale, side_by_side, steps, tab, trajectory
 from genlab.ui.tabs.guidance.inputs import METHODS, GuidanceInputs, class_names, parse_row
 from genlab.ui.tabs.guidance.scale_plots import scale_curve
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
-from tests.fake_page import FakePage
+from tests.fake_page import FakePage, Frame, pressed, together
 
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt", "trousers", "coat", "shirt", "ankle boot")
@@ -48,23 +47,13 @@ def inputs(**changes: Any) -> GuidanceInputs:
     return replace(GuidanceInputs.of(VALUES), **changes)
 
 
-def frames(client: FakeClient, button: str, *values: Any) -> list[dict[str, Any]]:
+def frames(client: FakeClient, button: str, *values: Any) -> list[Frame]:
     """What the tab's elements are given after a press."""
-    page = FakePage(tab.build, app(client))
-
-    async def collect() -> list[dict[str, Any]]:
-        return [frame async for frame in page.press(button, *values)]
-
-    return asyncio.run(collect())
+    return pressed(FakePage(tab.build, app(client)), button, *values)
 
 
 def drawn(request: Any, **more: Any) -> Result:
     return Result(np.full((request.count, 28, 28), request.seed, np.uint8), seconds=0.25, **more)
-
-
-def together(seen: list[dict[str, Any]]) -> dict[str, Any]:
-    """What every element shows in the end."""
-    return {name: value for frame in seen for name, value in frame.items()}
 
 
 # --- the row ----------------------------------------------------------------------------------
@@ -195,7 +184,8 @@ def test_what_one_method_refuses_is_said_in_its_place_and_the_others_draw() -> N
     shown = together(frames(client, "guidance-generate", *values))
     assert "guidance_scale is -1" in shown["guidance-classifier-gallery"]
     assert shown["guidance-classifier-strip"] == ""
-    assert [ticket.request.guidance for ticket in client.tickets] == ["none", "classifier-free"]
+    requests: list[Any] = [ticket.request for ticket in client.tickets]
+    assert [request.guidance for request in requests] == ["none", "classifier-free"]
     assert "pictures/" in shown["guidance-none-gallery"]
 
 
@@ -210,23 +200,17 @@ def test_what_all_methods_refuse_is_said_once() -> None:
 
 def test_a_preview_is_shown_until_the_pictures_are_there() -> None:
     client = FakeClient()
+
+    def post(frame: Frame) -> None:
+        if "guidance-none-gallery" in frame:
+            for ticket in client.tickets:
+                ticket.post(drawn(ticket.request))
+        else:
+            client.tickets[0].post(Progress(4, 8, np.zeros((2, 28, 28), np.uint8), None))
+
     page = FakePage(tab.build, app(client))
-
-    async def watch() -> list[dict[str, Any]]:
-        seen = []
-        async for frame in page.press("guidance-generate", *VALUES):
-            seen.append(frame)
-            ticket = client.tickets[0]
-            if len(seen) == 1:
-                ticket.post(Progress(4, 8, np.zeros((2, 28, 28), np.uint8), None))
-            elif "guidance-none-gallery" in frame:
-                for one in client.tickets:
-                    one.post(drawn(one.request))
-        return seen
-
-    galleries = [f["guidance-none-gallery"] for f in asyncio.run(watch()) if f.keys() >= {
-        "guidance-none-gallery"
-    }]  # fmt: skip
+    seen = pressed(page, "guidance-generate", *VALUES, during=post)
+    galleries = [f["guidance-none-gallery"] for f in seen if "guidance-none-gallery" in f]
     assert galleries[0].count('src="data:image/png') == 2
     assert galleries[-1].count('src="pictures/') == 2
 
@@ -295,21 +279,16 @@ def test_a_method_that_failed_says_so_above_the_others() -> None:
 def test_a_run_that_is_stopped_leaves_the_trajectories_before_it() -> None:
     client = FakeClient()
     context = app(client)
+
+    def draw_one_and_stop(frame: Frame) -> None:
+        request: Any = client.tickets[0].request
+        client.tickets[0].post(drawn(request, extras=kept(request)))
+        context.runs.stop("me", "guidance-film")
+
     page = FakePage(tab.build, context)
-
-    async def watch() -> list[dict[str, Any]]:
-        seen = []
-        async for frame in page.press("guidance-film-generate", 1, *VALUES):
-            seen.append(frame)
-            if len(seen) == 1:
-                one = client.tickets[0]
-                one.post(drawn(one.request, extras=kept(one.request)))  # type: ignore[arg-type]
-                context.runs.stop("me", "guidance-film")
-        return seen
-
-    shown = together(asyncio.run(watch()))
-    assert "Stopped" in shown["guidance-film-status"]
-    assert "guidance-film-shown" not in shown
+    seen = pressed(page, "guidance-film-generate", 1, *VALUES, during=draw_one_and_stop)
+    assert "Stopped" in seen[-1]["guidance-film-status"]
+    assert "guidance-film-shown" not in together(seen)
 
 
 def test_curves_have_a_line_for_each_method_that_knows() -> None:

@@ -1,0 +1,175 @@
+"""The Grid of the Stable Diffusion tab: axes, pictures as they come, the contact sheet."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genlab.engine.events import Event, Failed, Progress
+from genlab.requests import UserError
+from genlab.ui.components.contact_sheet import labelled_sheet
+from genlab.ui.tabs.stable_diffusion import grid
+from genlab.ui.tabs.stable_diffusion.axes import MOST, Axis, axis, grid_of
+from genlab.ui.tabs.stable_diffusion.grid_table import chosen
+from tests.fake_client import FakeClient, answering
+from tests.fake_page import Frame, together
+from tests.sd_page import ADDRESS, BASE, VALUES, app, drawn, frames
+
+# --- the axes of a grid -----------------------------------------------------------------------
+
+
+def test_values_are_separated_by_commas_or_lines() -> None:
+    assert axis("seed", "1, 2,3", BASE).values == (1, 2, 3)
+    assert axis("negative_prompt", "(none)\na 7, red\n", BASE).values == ("", "a 7, red")
+    assert axis("guidance_scale", "0, 7.5, 0", BASE).labels == ["0", "7.5"]
+    assert axis("seed", [4, 5], BASE).values == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("num_inference_steps", "5, 101", "num_inference_steps is '101', but must be a whole"),
+        ("guidance_scale", "high", "guidance_scale is 'high', but must be a number from 0"),
+        ("scheduler", "ddim, heun", "scheduler is 'heun', but must be one of ddim"),
+        ("seed", " , ", "The axis seed has no values"),
+        ("seed", list(range(MOST + 1)), "has 65 values, but may have at most 64"),
+        ("prompt", "a, b", "An axis is 'prompt', but must be one of num_inference_steps"),
+    ],
+)
+def test_a_wrong_value_on_an_axis_gets_a_sentence(name: str, values: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        axis(name, values, BASE)
+
+
+def test_one_setting_twice_and_too_many_cells_are_refused() -> None:
+    seeds = Axis("seed", tuple(range(9)))
+    with pytest.raises(UserError, match="both the seed; choose two different settings"):
+        grid_of(BASE, seeds, seeds)
+    with pytest.raises(UserError, match="9 columns and 8 rows make 72 pictures, but .* at most 64"):
+        grid_of(BASE, seeds, Axis("num_inference_steps", tuple(range(1, 9))))
+
+
+def test_cells_differ_in_both_settings_and_in_nothing_else() -> None:
+    cells = grid_of(BASE, Axis("seed", (1, 2)), Axis("guidance_scale", (0.0, 8.0))).requests
+    assert [(c.seed, c.guidance_scale) for c in cells] == [(1, 0), (2, 0), (1, 8), (2, 8)]
+    assert {(c.count, c.prompt, c.negative_prompt) for c in cells} == {(1, "a red seven", "blue")}
+
+
+# --- a grid as it fills -----------------------------------------------------------------------
+
+
+def grid_values(x: str, x_values: str, y: str, y_values: str) -> tuple[Any, ...]:
+    return (*VALUES, x, x_values, y, y_values)
+
+
+def test_a_grid_fills_in_as_its_pictures_come() -> None:
+    client = FakeClient()
+
+    def post(frame: Frame) -> None:
+        for ticket in [ticket for ticket in client.tickets if not ticket.ended][:1]:
+            ticket.post(drawn(ticket.request))
+
+    values = grid_values("num_inference_steps", "1, 40", "seed", "3, 4")
+    shown = frames(app(client), "sd-grid-generate", *values, during=post)
+    counts = [frame["sd-grid-cells"].count("<img") for frame in shown if "sd-grid-cells" in frame]
+    assert counts == sorted(counts)
+    assert {0, 2, 4} <= set(counts)
+    assert "1 of 4 pictures" in shown[1]["sd-grid-status"]
+    assert "4 pictures in" in shown[-1]["sd-grid-status"]
+    assert 'href="pictures/' in shown[-1]["sd-grid-sheet"]
+
+
+def test_a_cell_knows_its_own_settings_and_how_far_it_is() -> None:
+    client = answering(lambda request: [Progress(2, 6, None, None)])
+    context = app(client)
+
+    def stop(frame: Frame) -> None:
+        context.runs.stop("me")
+
+    values = grid_values("guidance_scale", "1, 6", "scheduler", "ddim, euler")
+    seen = frames(context, "sd-grid-generate", *values, during=stop)
+    table = next(frame["sd-grid-cells"] for frame in seen if "2/6" in frame["sd-grid-cells"])
+    cells = [json.loads(unescape(found)) for found in re.findall(r'data-cell="([^"]+)"', table)]
+    assert [(c["guidance_scale"], c["scheduler"]) for c in cells] == [
+        (1, "ddim"), (6, "ddim"), (1, "euler"), (6, "euler"),
+    ]  # fmt: skip
+    assert "scheduler DDIM" in table
+    assert "Stopped" in seen[-1]["sd-grid-status"]
+    assert all(not frame.get("sd-grid-sheet") for frame in seen), "half a grid is no sheet"
+
+
+def test_a_cell_that_fails_does_not_take_the_others_along() -> None:
+    def answer(request: Any) -> list[Event]:
+        return [Failed("The numbers ran away.") if request.seed == 2 else drawn(request)]
+
+    values = grid_values("seed", "1, 2, 3", "num_inference_steps", "1, 2")
+    shown = together(frames(app(answering(answer)), "sd-grid-generate", *values))
+    assert shown["sd-grid-cells"].count("<img") == 4
+    assert shown["sd-grid-cells"].count('title="The numbers ran away."') == 2
+    assert "4 pictures in" in shown["sd-grid-status"]
+    assert "2 failed: The numbers ran away." in shown["sd-grid-status"]
+
+
+def test_a_grid_that_cannot_be_drawn_leaves_the_one_before() -> None:
+    values = grid_values("seed", "1, 2", "seed", "3")
+    (frame,) = frames(app(FakeClient()), "sd-grid-generate", *values)
+    assert "Columns and rows are both the seed" in frame["sd-grid-status"]
+    assert "sd-grid-cells" not in frame
+
+
+def test_the_contact_sheet_keeps_place_for_what_is_missing() -> None:
+    red = np.full((64, 64, 3), (255, 0, 0), np.uint8)
+    sheet = labelled_sheet("t", "f", ("steps", ["1", "2"]), ("seed", ["7"]), [red, None])
+    counts = {colour: count for count, colour in sheet.getcolors(1 << 20) or []}
+    assert counts[255, 0, 0] == 128 * 128
+    assert (229, 231, 235) in counts
+
+
+def test_a_cells_picture_and_the_contact_sheet_carry_how_they_were_drawn() -> None:
+    context = app(answering(lambda request: [drawn(request)]))
+    values = grid_values("seed", "5, 6", "guidance_scale", "1, 3")
+    shown = together(frames(context, "sd-grid-generate", *values))
+
+    def opened(address: str) -> Image.Image:
+        return Image.open(io.BytesIO(context.pictures.get(address.split("/")[1]) or b""))
+
+    files = [opened(found) for found in re.findall(ADDRESS, shown["sd-grid-cells"])]
+    requests = [json.loads(file.info["genlab"])["request"] for file in files]
+    assert [(r["seed"], r["guidance_scale"]) for r in requests] == [(5, 1), (6, 1), (5, 3), (6, 3)]
+    (address,) = re.findall(r'href="([^"]+)"', shown["sd-grid-sheet"])
+    sheet = opened(address)
+    assert sheet.width > 2 * 96
+    assert json.loads(sheet.info["genlab-grid"]) == {"seed": [5, 6], "guidance_scale": [1, 3]}
+    assert json.loads(sheet.info["genlab"])["request"]["seed"] == 5
+
+
+def test_the_contact_sheet_is_encoded_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+    encode = grid.sheet_png
+
+    def noting(*arguments: Any) -> bytes:
+        threads.append(threading.current_thread())
+        return encode(*arguments)
+
+    monkeypatch.setattr(grid, "sheet_png", noting)
+    values = grid_values("seed", "5", "guidance_scale", "1")
+    frames(app(answering(lambda r: [drawn(r)])), "sd-grid-generate", *values)
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_a_chosen_cell_shows_its_picture_and_nothing_else_that_a_browser_sends() -> None:
+    address = f"pictures/{'a' * 64}.png"
+    assert f'src="{address}"' in chosen({"seed": 5}, address)
+    for other in ("https://elsewhere.org/x.png", "javascript:alert(1)", f"{address}?x"):
+        assert "<img" not in chosen({"seed": 5}, other)
