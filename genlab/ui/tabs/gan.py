@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from genlab.families.gan.runner import snapshot_steps
-from genlab.models.registry import Entry
-from genlab.requests import GANRequest, Request, UserError, ask
+from genlab.families.gan.request import GANRequest
+from genlab.formats.metadata import ModelMetadata
+from genlab.requests import Request, UserError, parse_request
 from genlab.ui.components.panel import (
     PRIVATE,
     buttons,
@@ -20,7 +20,7 @@ from genlab.ui.components.panel import (
     shows_second,
     wire,
 )
-from genlab.ui.context import Lab
+from genlab.ui.context import AppContext
 
 INTRO = (
     "The generator only has to fool the discriminator D: **sharp where the VAE blurs**. But "
@@ -28,9 +28,9 @@ INTRO = (
 )
 
 
-def build(lab: Lab) -> None:
+def build(context: AppContext) -> None:
     """Add the tab's content to the page."""
-    entries = lab.catalogue.of_family("gan")
+    entries = context.registry.of_family("gan")
     if not entries:
         missing("GAN", "dcgan-mnist")
         return
@@ -53,24 +53,22 @@ def build(lab: Lab) -> None:
     def requests(
         checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any
     ) -> Sequence[Request]:
-        entry = lab.catalogue.entry(str(checkpoint))
-        asked = [
-            ask(GANRequest, checkpoint=checkpoint, snapshot=at(entry, stop), seed=seed, count=count)
-        ]
+        same: dict[str, Any] = {"seed": seed, "count": count, "judge": True}
+        snapshot = at(context.registry.entry(str(checkpoint)), stop)
+        wanted = [parse_request(GANRequest, checkpoint=checkpoint, snapshot=snapshot, **same)]
         if other:
-            asked.append(ask(GANRequest, checkpoint=other, seed=seed, count=count))
-        return asked
+            wanted.append(parse_request(GANRequest, checkpoint=other, **same))
+        return wanted
 
     def rewind(checkpoint: Any) -> tuple[Any, str]:
         """The timeline of a newly chosen checkpoint, at its end."""
-        entry = lab.catalogue.entry(str(checkpoint))
-        last = len(stops(entry))
-        return gr.Slider(maximum=max(last, 1), value=last, interactive=last > 1), _moment(
-            entry, last
-        )
+        metadata = context.registry.entry(str(checkpoint))
+        last = len(stops(metadata))
+        slider = gr.Slider(maximum=max(last, 1), value=last, interactive=last > 1)
+        return slider, _moment(metadata, last)
 
     def tell(checkpoint: Any, stop: Any) -> str:
-        return _moment(lab.catalogue.entry(str(checkpoint)), stop)
+        return _moment(context.registry.entry(str(checkpoint)), stop)
 
     light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
     first.change(rewind, first, [timeline, moment], **light)
@@ -78,28 +76,28 @@ def build(lab: Lab) -> None:
     shows_second(beside, panels[1].column)
     inputs = [first, beside, timeline, seed, count]
     wire(
-        lab, "gan", press, panels, inputs, requests,
+        context, "gan", press, panels, inputs, requests,
         also=[timeline.input], captions=_captions,
     )  # fmt: skip
 
 
-def stops(entry: Entry) -> list[int | None]:
+def stops(metadata: ModelMetadata) -> list[int | None]:
     """Where the timeline halts: the training steps with a snapshot, then None, the finished one."""
-    return [*snapshot_steps(entry.folder), None]
+    return [*metadata.facts.get("snapshots", ()), None]
 
 
-def at(entry: Entry, position: Any) -> int | None:
+def at(metadata: ModelMetadata, position: Any) -> int | None:
     """The snapshot at a position of the timeline, counted from 1; raises UserError beyond it."""
-    halts = stops(entry)
+    halts = stops(metadata)
     if position not in range(1, len(halts) + 1):
         raise UserError(
-            f"The timeline is at {position!r}, but {entry.title} has 1 to {len(halts)} only."
+            f"The timeline is at {position!r}, but {metadata.title} has 1 to {len(halts)} only."
         )
     return halts[int(position) - 1]
 
 
-def _timeline(entry: Entry) -> gr.Slider:
-    last = len(stops(entry))
+def _timeline(metadata: ModelMetadata) -> gr.Slider:
+    last = len(stops(metadata))
     return gr.Slider(
         1, max(last, 2), value=last, step=1, interactive=last > 1, label="Timeline",
         info="The same z through the training: from the first steps, left, to the finished one.",
@@ -107,10 +105,10 @@ def _timeline(entry: Entry) -> gr.Slider:
     )  # fmt: skip
 
 
-def _moment(entry: Entry, position: Any) -> str:
+def _moment(metadata: ModelMetadata, position: Any) -> str:
     """What the timeline's position means, in words."""
-    step = at(entry, position)
-    if len(stops(entry)) == 1:
+    step = at(metadata, position)
+    if len(stops(metadata)) == 1:
         return '<p class="moment">This checkpoint kept no snapshots.</p>'
     text = "Finished generator" if step is None else f"After {step:,} training steps"
     return f'<p class="moment">{text}</p>'

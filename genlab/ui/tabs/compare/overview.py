@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from genlab.models.registry import Entry
+from genlab.families.description import ColumnSettings, CompareColumn
+from genlab.formats.metadata import ModelMetadata
+from genlab.models.registry import Registry
 from genlab.ui.components.metric_strip import duration
-from genlab.ui.context import Lab
-from genlab.ui.tabs.compare.columns import Column, Wish
 
 ALIKE = 0.75
 """From this share of the real pictures' figure on, a model counts as sharp, or as diverse."""
@@ -23,13 +23,15 @@ SAME = 0.1
 """Below this share of the real pictures' diversity, all pictures are the same."""
 
 
-def overview(lab: Lab, columns: Sequence[Column], times: Mapping[str, float]) -> str:
+def overview(
+    registry: Registry, columns: Sequence[CompareColumn], times: Mapping[str, float]
+) -> str:
     """The table as HTML.
 
     Args:
         times: seconds a picture in this run, by column; a dash where it has none.
     """
-    rows = "".join(_row(lab, column, times.get(column.key)) for column in columns)
+    rows = "".join(_row(registry, column, times.get(column.key)) for column in columns)
     return (
         '<div class="overview"><table><thead><tr><th scope="col">Model</th>'
         '<th scope="col">Network calls</th><th scope="col">Time a picture</th>'
@@ -42,14 +44,16 @@ def overview(lab: Lab, columns: Sequence[Column], times: Mapping[str, float]) ->
     )
 
 
-def _row(lab: Lab, column: Column, seconds: float | None) -> str:
-    entry = lab.catalogue.entries.get(column.checkpoint)
-    fid = column.figure(entry, "fid") if entry is not None else None
+def _row(registry: Registry, column: CompareColumn, seconds: float | None) -> str:
+    metadata = registry.entries.get(column.checkpoint)
+    fid = column.figure(metadata, "fid") if metadata is not None else None
     cells = (
-        "–" if entry is None else calls(column, entry),
+        "–" if metadata is None else calls(column, metadata),
         "–" if seconds is None else duration(seconds),
-        _share(lab, column, "sharpness", ((NOISY, "noise"), (ALIKE, "sharp"), (0, "soft"))),
-        _share(lab, column, "diversity", ((ALIKE, "diverse"), (SAME, "narrow"), (0, "all alike"))),
+        _share(registry, column, "sharpness", ((NOISY, "noise"), (ALIKE, "sharp"), (0, "soft"))),
+        _share(
+            registry, column, "diversity", ((ALIKE, "diverse"), (SAME, "narrow"), (0, "all alike"))
+        ),
         "–" if fid is None else f"{fid:.2f}",
     )
     return (
@@ -59,21 +63,23 @@ def _row(lab: Lab, column: Column, seconds: float | None) -> str:
     )
 
 
-def calls(column: Column, entry: Entry) -> str:
+def calls(column: CompareColumn, metadata: ModelMetadata) -> str:
     """How often a picture goes through the network: "1", "25 steps x 2"."""
     if column.requests is None:
         return "–"
-    request: Any = column.requests(entry, Wish())[0]
+    request: Any = column.requests(metadata, ColumnSettings())[0]
     steps = getattr(request, "num_inference_steps", 1)
-    each = request.rows // request.count
+    each = request.calls_per_step
     return "1" if steps == 1 else f"{steps} steps" + (f" x {each}" if each > 1 else "")
 
 
-def _share(lab: Lab, column: Column, figure: str, words: Sequence[tuple[float, str]]) -> str:
+def _share(
+    registry: Registry, column: CompareColumn, figure: str, words: Sequence[tuple[float, str]]
+) -> str:
     """A figure as a share of the real pictures', and the first word whose limit it reaches."""
-    entry = lab.catalogue.entries.get(column.checkpoint)
-    judge = lab.catalogue.judge(entry.dataset) if entry is not None else None
-    mine = column.figure(entry, figure) if entry is not None else None
+    metadata = registry.entries.get(column.checkpoint)
+    judge = registry.judge(metadata.dataset) if metadata is not None else None
+    mine = column.figure(metadata, figure) if metadata is not None else None
     real = judge.metrics.get(figure) if judge is not None else None
     if mine is None or not real:
         return "–"

@@ -3,116 +3,99 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from genlab.requests import UserError, ask
-from genlab.serving.session_runs import Run
+from genlab.families.description import ColumnSettings, CompareColumn
 from genlab.ui.components.metric_strip import bar, compact
-from genlab.ui.components.panel import PRIVATE, buttons, chooser, missing, seed_and_count, stoppable
+from genlab.ui.components.panel import PRIVATE, buttons, chooser, missing, seed_and_count
 from genlab.ui.components.pictures import blank, grid
-from genlab.ui.context import Lab
-from genlab.ui.live_run import attended, complaint
-from genlab.ui.tabs.compare.columns import DIGITS, Board, Card, Column, Wish, columns, compare
+from genlab.ui.components.progress import error_line
+from genlab.ui.components.run_button import on_press
+from genlab.ui.context import AppContext
+from genlab.ui.live_run import live_run
+from genlab.ui.tabs.compare.columns import Card, Comparison, columns
 from genlab.ui.tabs.compare.overview import overview
 
 INTRO = (
     "One seed, every family. **Fast, sharp, diverse**: who has all three? Who can be told what to "
     "draw, and what does that cost?"
 )
+SLOT = "compare"
 ANY = "any"
-UNKNOWN = {
-    "toybox": {
-        "fid": "Its pictures are 64x64 and coloured, the real ones here are not",
-        "sharpness_percent": "Its pictures are 64x64: edges compare at one size only",
-    },
-    "real": {"seconds": "Nobody drew them"},
-}
-"""Why a column has a dash, by column and figure; said when the dash is pointed at."""
+DIGITS = tuple(map(str, range(10)))
 
 
-def build(lab: Lab) -> None:
+def build(context: AppContext) -> None:
     """Add the tab's content to the page."""
-    shown = columns(lab)
+    shown = columns(context.registry)
     if not shown:
         missing("MNIST", "vae-mnist-20d")
         return
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["compare-bar"]):
-        seed, count = seed_and_count("compare", 16, 9)
+        seed, count = seed_and_count(SLOT, 16, 9)
         classes = [(name, name) for name in (ANY, *DIGITS)]
-        label = chooser("compare-class", "Class", "Of those that can be told.", classes, ANY)
+        label = chooser(f"{SLOT}-class", "Class", "Of those that can be told.", classes, ANY)
         with gr.Column(min_width=240):
-            press = buttons("compare")
+            press = buttons(SLOT)
     chosen = gr.CheckboxGroup(
         [(column.title, column.key) for column in shown],
         value=[column.key for column in shown],
         label="Columns",
         show_label=False,
         container=False,
-        elem_id="compare-columns",
+        elem_id=f"{SLOT}-columns",
     )
     with gr.Row(elem_classes=["cards"]):
         cards = [
             gr.HTML(
-                card(column, Card(), Wish()),
-                elem_id=f"compare-{column.key}",
+                card(column, Card(), ColumnSettings()),
+                elem_id=f"{SLOT}-{column.key}",
                 elem_classes=["flush", "card"],
             )
             for column in shown
         ]
-    table = gr.HTML(overview(lab, shown, {}), elem_id="compare-table", elem_classes=["flush"])
+    table = gr.HTML(
+        overview(context.registry, shown, {}), elem_id=f"{SLOT}-table", elem_classes=["flush"]
+    )
 
     async def generate(
         request: gr.Request, seed: Any, label: Any, count: Any, keys: Any
     ) -> AsyncIterator[tuple[Any, ...]]:
-        wish = Wish()
-        times: dict[str, float] = {}  # seconds a picture
-
-        def act(run: Run) -> AsyncGenerator[Board, None]:
-            nonlocal wish
-            wish = ask(
-                Wish,
-                seed="" if seed is None else seed,
-                count="" if count is None else count,
-                label=None if label == ANY else label,
-            )
-            picked = [column for column in shown if column.key in (keys or ())]
-            if not picked:
-                raise UserError("Tick at least one column to draw.")
-            return compare(lab, run, picked, wish)
-
-        async for frame in attended(lab, str(request.session_hash), "compare", act):
-            news = frame.cards if isinstance(frame, Board) else {}
-            timed = {
-                k: c.figures["seconds"] / wish.count
-                for k, c in news.items()
-                if "seconds" in c.figures
-            }
-            times |= timed
+        picked = [column for column in shown if column.key in (keys or ())]
+        comparison = Comparison(context.registry, picked)
+        wanted = {
+            "seed": "" if seed is None else seed,
+            "count": "" if count is None else count,
+            "label": None if label == ANY else label,
+        }
+        async for frame in live_run(
+            context,
+            str(request.session_hash),
+            SLOT,
+            lambda: comparison.cells(**wanted),
+            in_turn=True,
+        ):
+            news = comparison.news(frame)
+            timed = any("seconds" in card.figures for card in news.values())
             yield (
-                frame.status,
+                comparison.status(frame),
                 gr.Button(interactive=frame.running),
-                overview(lab, shown, times) if timed else gr.skip(),
-                *(
-                    card(column, news[column.key], wish) if column.key in news else gr.skip()
-                    for column in shown
-                ),
+                overview(context.registry, shown, comparison.times) if timed else gr.skip(),
+                *updates(news, comparison.settings),
             )
 
-    press.generate.click(
-        generate,
-        [seed, label, count, chosen],
-        [press.status, press.stop, table, *cards],
-        preprocess=False,
-        concurrency_limit=None,
-        trigger_mode="multiple",  # the desk lets the newest win
-        **PRIVATE,
-    )
-    stoppable(lab, "compare", press.stop)
+    def updates(news: Mapping[str, Card], settings: ColumnSettings) -> list[Any]:
+        return [
+            card(column, news[column.key], settings) if column.key in news else gr.skip()
+            for column in shown
+        ]
+
+    on_press(context, SLOT, press, generate, [seed, label, count, chosen], [table, *cards])
 
     def show(keys: Any) -> list[Any]:
         return [gr.HTML(visible=column.key in (keys or ())) for column in shown]
@@ -120,20 +103,20 @@ def build(lab: Lab) -> None:
     chosen.change(show, chosen, cards, queue=False, preprocess=False, **PRIVATE)
 
 
-def card(column: Column, now: Card, wish: Wish) -> str:
+def card(column: CompareColumn, now: Card, settings: ColumnSettings) -> str:
     """What a column shows, as HTML; of the same size whatever it shows, but for a problem."""
-    across = math.ceil(math.sqrt(wish.count))
-    shown = [compact(now.figures, UNKNOWN.get(column.key))]
-    foot = escape(column.remark(wish.label))
+    across = math.ceil(math.sqrt(settings.count))
+    shown = [compact(now.figures, column.unknown)]
+    foot = escape(column.remark(settings.label))
     words = now.news or "Nothing drawn yet"
     if now.problem:
-        shown = [complaint(now.problem)]
+        shown = [error_line(now.problem)]
     if now.done is not None:
         foot, words = escape(now.news) + bar(now.done), ""
     if now.pictures is not None:
         shown.insert(0, f"<div>{grid(now.pictures, columns=across)}</div>")
     elif not now.problem:
-        shown.insert(0, blank(across, math.ceil(wish.count / across), escape(words)))
+        shown.insert(0, blank(across, math.ceil(settings.count / across), escape(words)))
     return (
         f"<article><h3>{escape(column.title)}</h3><p>{escape(column.look)}</p>"
         f"<div>{''.join(shown)}</div><footer>{foot}</footer></article>"
