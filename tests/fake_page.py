@@ -22,11 +22,15 @@ class FakePage:
         with gr.Blocks() as self.blocks:
             build(context)
 
+    def element(self, name: str) -> Any:
+        """The component of that element id."""
+        return next(b for b in self.blocks.blocks.values() if b.elem_id == name)
+
     async def press(self, name: str, *values: Any) -> AsyncIterator[Frame]:
         """Click the button of that element id while its inputs have these values."""
         blocks: Any = self.blocks
-        button = next(b for b in blocks.blocks.values() if b.elem_id == name)
-        event = next(f for f in blocks.fns.values() if (button._id, "click") in f.targets)
+        button = self.element(name)._id
+        event = next(f for f in blocks.fns.values() if (button, "click") in f.targets)
         assert len(values) == len(event.inputs)
         async for updates in event.fn(SimpleNamespace(session_hash="me"), *values):
             pairs = zip(event.outputs, updates, strict=True)

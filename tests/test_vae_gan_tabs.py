@@ -1,0 +1,235 @@
+"""The VAE and GAN tabs before a client of its own: who draws, what is shown, what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from genlab.engine.events import Event, Failed, Result
+from genlab.requests import UserError
+from genlab.ui.tabs import gan
+from genlab.ui.tabs.vae import tab as vae
+from genlab.ui.tabs.vae.codes_plot import codes_figure
+from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
+from tests.fake_page import FakePage, pressed
+
+LONG = model("gan", "gan", "mnist", facts={"snapshots": [0, 25, 1500]})
+SHORT = model("gan-collapsed", "gan", "mnist", facts={"snapshots": []})
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two kinds of VAE with and without KL, two GANs, and a classifier with test pictures."""
+    folder = tmp_path_factory.mktemp("judge")
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+    labels = np.arange(40, dtype=np.int64) % 10
+    pictures[:, 0, 0] = labels  # so that a picture tells its class
+    save_file({"images": pictures, "labels": labels}, folder / "examples.safetensors")
+    judge = model("judge", "classifier", "mnist", facts={"classes": list("abcdefghij")})
+    return ListedRegistry(
+        model("vae-2d", "vae", "mnist", facts={"latent_dim": 2}),
+        model("vae-2d-no-kl", "vae", "mnist", facts={"latent_dim": 2}),
+        model("vae-fashion", "vae", "fashion", facts={"latent_dim": 20}),
+        model("vae-mnist", "vae", "mnist", facts={"latent_dim": 20}),
+        SHORT,
+        LONG,
+        replace(judge, path=folder),
+    )
+
+
+def drawn(request: Any) -> Result:
+    """The result of a request, as a VAE or a GAN would give it."""
+    images = getattr(request, "images", np.zeros((request.count, 28, 28), np.uint8))
+    extras = {"mu": np.full((len(images), 2), 5.0, np.float32)}
+    scores = [0.25] * len(images)
+    figures = {"sharpness_percent": 80.0, "discriminator": scores} if request.judge else {}
+    return Result(images, extras, figures=figures)
+
+
+def answer(request: Any) -> list[Event]:
+    return [drawn(request)]
+
+
+def press(
+    build: Callable[..., None], registry: Any, client: FakeClient, button: str, *values: Any
+) -> list[dict[str, Any]]:
+    """What the tab's elements are given after a press."""
+    return pressed(FakePage(build, fake_context(client, registry)), button, *values)
+
+
+def config_of(build: Callable[..., None], registry: Any) -> str:
+    return str(FakePage(build, fake_context(FakeClient(), registry)).blocks.get_config_file())
+
+
+# --- VAE: sample the prior --------------------------------------------------------------------
+
+
+def test_the_first_vae_has_more_than_two_numbers_a_code_and_draws_digits(registry: Any) -> None:
+    names = [entry.name for entry in vae.preferred(registry.of_family("vae"))]
+    assert names == ["vae-mnist", "vae-fashion", "vae-2d", "vae-2d-no-kl"]
+    page = FakePage(vae.build, fake_context(FakeClient(), registry))
+    assert page.element("vae-checkpoint").value == "vae-mnist"
+    assert page.element("vae-codes-checkpoint").value == "vae-2d"
+    assert page.element("vae-codes-beside").value == "vae-2d-no-kl"
+
+
+def test_two_vaes_draw_from_the_same_z_and_are_measured(registry: Any) -> None:
+    client = answering(answer)
+    (last,) = press(
+        vae.build, registry, client, "vae-generate", "vae-2d", "vae-2d-no-kl", 0.5, 7, 4
+    )
+    first, second = (ticket.request for ticket in client.tickets)
+    assert (first.checkpoint, second.checkpoint) == ("vae-2d", "vae-2d-no-kl")
+    assert (first.seed, first.count, first.temperature, first.judge) == (7, 4, 0.5, True)
+    assert second == first.model_copy(update={"checkpoint": "vae-2d-no-kl"})
+    assert last["vae-gallery"].count("<img") == last["vae-beside-gallery"].count("<img") == 4
+    assert "Sharpness" in last["vae-strip"]
+    assert "8 pictures in" in last["vae-status"]
+
+
+def test_with_nothing_beside_it_one_vae_draws(registry: Any) -> None:
+    client = answering(answer)
+    (last,) = press(vae.build, registry, client, "vae-generate", "vae-2d", "", 1, 7, 4)
+    assert [ticket.request.checkpoint for ticket in client.tickets] == ["vae-2d"]
+    assert "vae-beside-gallery" not in last
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (("vae-2d", "", 9, 7, 4), "temperature is 9, but must be a number from 0 to 3."),
+        (("vae-2d", "", 1, None, 4), "seed is &#x27;&#x27;, but must be a whole number"),
+        (("vae-2d", "", 1, 7, 65), "count is 65, but must be a whole number from 1 to 64."),
+    ],
+)
+def test_a_wrong_value_is_a_sentence_and_leaves_the_pictures(
+    registry: Any, values: tuple[Any, ...], sentence: str
+) -> None:
+    client = FakeClient()
+    (only,) = press(vae.build, registry, client, "vae-generate", *values)
+    assert sentence in only["vae-status"]
+    assert "vae-gallery" not in only
+    assert client.tickets == []
+
+
+# --- VAE: reconstruct -------------------------------------------------------------------------
+
+
+def test_one_test_picture_of_each_class_stands_above_its_reconstructions(registry: Any) -> None:
+    client = answering(answer)
+    values = ("vae-2d", "vae-2d-no-kl")
+    (last,) = press(vae.build, registry, client, "vae-reconstruct-generate", *values)
+    first, second = (ticket.request for ticket in client.tickets)
+    assert first.images[:, 0, 0].tolist() == list(range(10))
+    assert (first.images == second.images).all()
+    assert not first.judge, "nobody asked how sharp ten pictures are"
+    rows = [last[f"vae-reconstruct-{name}"] for name in ("originals", "first", "second")]
+    assert [row.count("<img") for row in rows] == [1, 1, 1]
+    assert rows[0] == rows[1] == rows[2], "this VAE gives back what it was given"
+    assert "20 pictures in" in last["vae-reconstruct-status"]
+
+
+def test_a_reconstruction_that_fails_ends_the_run_with_its_sentence(registry: Any) -> None:
+    def events(request: Any) -> list[Event]:
+        failing = request.checkpoint == "vae-2d-no-kl"
+        return [Failed("The numbers ran away.")] if failing else answer(request)
+
+    client = answering(events)
+    values = ("vae-2d", "vae-2d-no-kl")
+    last = press(vae.build, registry, client, "vae-reconstruct-generate", *values)[-1]
+    assert "The numbers ran away." in last["vae-reconstruct-status"]
+    assert not last["vae-reconstruct-stop"].interactive
+    assert "vae-reconstruct-first" not in last
+
+
+def test_without_test_pictures_of_a_data_set_it_says_so(registry: Any) -> None:
+    client = FakeClient()
+    (only,) = press(vae.build, registry, client, "vae-reconstruct-generate", "vae-fashion", "")
+    assert "There are no test pictures of fashion here." in only["vae-reconstruct-status"]
+
+
+# --- VAE: codes -------------------------------------------------------------------------------
+
+
+def test_codes_are_plotted_by_class_for_each_vae(registry: Any) -> None:
+    client = answering(answer)
+    (last,) = press(vae.build, registry, client, "vae-codes-generate", "vae-2d", "vae-2d-no-kl")
+    assert [len(ticket.request.images) for ticket in client.tickets] == [40, 40]
+    for name in ("first", "second"):
+        figure = last[f"vae-codes-{name}"]
+        assert [trace.name for trace in figure.data] == list("abcdefghij")
+        assert set(figure.data[3].x) == {5.0}
+
+
+def test_without_a_vae_of_two_numbers_the_codes_say_how_to_get_one() -> None:
+    flat = ListedRegistry(model("vae", "vae", "mnist", facts={"latent_dim": 20}))
+    assert "genlab train vae-mnist-2d" in config_of(vae.build, flat)
+
+
+def test_the_plot_has_a_colour_for_each_class_and_reaches_the_farthest_code() -> None:
+    figure: Any = codes_figure(np.array([[0, 1], [40.0, 0]]), np.array([0, 1]), ["0", "1"])
+    assert [trace.name for trace in figure.data] == ["0", "1"]
+    assert figure.layout.xaxis.range[1] > 40
+
+
+# --- GAN --------------------------------------------------------------------------------------
+
+
+def test_the_timeline_ends_at_the_finished_generator() -> None:
+    assert [gan.at(LONG, position) for position in (1, 2, 3, 4)] == [0, 25, 1500, None]
+    assert gan.stops(SHORT) == [None]
+
+
+@pytest.mark.parametrize("position", [0, 5, 1.5, "", None])
+def test_a_position_beyond_the_timeline_is_a_sentence(position: Any) -> None:
+    with pytest.raises(UserError, match=r"^The timeline is at .*, but Tiny gan has 1 to 4 only.$"):
+        gan.at(LONG, position)
+
+
+def test_a_gan_is_drawn_at_its_moment_beside_a_finished_one(registry: Any) -> None:
+    client = answering(answer)
+    (last,) = press(gan.build, registry, client, "gan-generate", "gan", "gan-collapsed", 2, 7, 4)
+    first, second = (ticket.request for ticket in client.tickets)
+    assert (first.checkpoint, first.snapshot) == ("gan", 25)
+    assert (second.checkpoint, second.snapshot) == ("gan-collapsed", None)
+    assert (first.seed, first.count, first.judge) == (second.seed, second.count, second.judge)
+    assert first.judge
+    assert last["gan-beside-gallery"].count("<img") == 4
+
+
+def test_every_picture_says_what_the_discriminator_thinks_of_it(registry: Any) -> None:
+    (last,) = press(gan.build, registry, answering(answer), "gan-generate", "gan", "", 4, 7, 4)
+    assert last["gan-gallery"].count("D 25 %") == 4
+
+
+def test_the_timeline_stands_at_the_end_and_says_what_it_means(registry: Any) -> None:
+    page = FakePage(gan.build, fake_context(FakeClient(), registry))
+    assert page.element("gan-checkpoint").value == "gan"
+    assert (page.element("gan-timeline").maximum, page.element("gan-timeline").value) == (4, 4)
+    assert "Finished generator" in page.element("gan-moment").value
+
+
+def test_a_gan_without_snapshots_has_a_timeline_that_cannot_be_moved() -> None:
+    page = FakePage(gan.build, fake_context(FakeClient(), ListedRegistry(SHORT)))
+    assert not page.element("gan-timeline").interactive
+    assert "This checkpoint kept no snapshots." in page.element("gan-moment").value
+
+
+def test_a_newly_chosen_gan_rewinds_the_timeline_to_its_end(registry: Any) -> None:
+    blocks = FakePage(gan.build, fake_context(FakeClient(), registry)).blocks
+    rewind: Any = next(f.fn for f in blocks.fns.values() if f.name == "rewind")
+    slider, moment = rewind("gan-collapsed")
+    assert (slider.maximum, slider.value, slider.interactive) == (1, 1, False)
+    assert "no snapshots" in moment
+    tell: Any = next(f.fn for f in blocks.fns.values() if f.name == "tell")
+    assert "After 1,500 training steps" in tell("gan", 3)
+
+
+def test_without_checkpoints_both_tabs_say_how_to_get_some() -> None:
+    assert "genlab train vae-mnist-20d" in config_of(vae.build, ListedRegistry())
+    assert "genlab train dcgan-mnist" in config_of(gan.build, ListedRegistry())
