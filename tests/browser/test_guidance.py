@@ -64,15 +64,16 @@ def test_the_film_follows_the_arrow_keys_without_asking_anybody(lab: Visitor) ->
     lab.open_tab("Filmstrip")
     run(lab, "guidance-film")
     shown = lab.find("guidance-film-shown")
-    expect(shown.locator(".reel")).to_have_count(2 + 4 + 5)
+    expect(shown.locator(".step-image")).to_have_count(2 + 4 + 5)
     expect(shown).to_contain_text("Step 12 of 12")
-    frame = shown.locator(".reel").first
+    frame = shown.locator(".step-image").first
     place = "element => getComputedStyle(element).backgroundPositionX"
     assert frame.evaluate(place) == "100%"
-    mark = "element => getComputedStyle(element, '::after').left"
+    mark = "curve => [curve.querySelector('.mark'), ...curve.querySelectorAll('.dot')].map("
+    mark += "part => [part.offsetLeft, part.offsetTop]).join()"
     last = lab.find("guidance-film-confidence").evaluate(mark)
-    asked: list[str] = []
-    lab.page.on("request", lambda request: asked.append(request.url))
+    sent: list[str] = []
+    lab.page.on("request", lambda request: sent.append(request.url))
     slider = lab.find("guidance-film-step").locator("input[type=range]")
     slider.focus()
     slider.press("Home")
@@ -81,7 +82,26 @@ def test_the_film_follows_the_arrow_keys_without_asking_anybody(lab: Visitor) ->
     slider.press("ArrowRight")
     expect(shown).to_contain_text("Step 2 of 12")
     assert lab.find("guidance-film-confidence").evaluate(mark) != last
-    assert [url for url in asked if "queue" in url] == []
+    assert [url for url in sent if "queue" in url] == []
+
+
+def test_a_new_run_is_shown_at_the_step_where_the_slider_stood(lab: Visitor) -> None:
+    lab.open_tab("Filmstrip")
+    run(lab, "guidance-film")
+    shown = lab.find("guidance-film-shown")
+    slider = lab.find("guidance-film-step").locator("input[type=range]")
+    slider.focus()
+    slider.press("Home")
+    slider.press("ArrowRight")
+    expect(shown).to_contain_text("Step 2 of 12")
+    lab.enter("guidance-steps", 9)
+    run(lab, "guidance-film")
+    expect(shown).to_contain_text("Step 2 of 9")
+    slider.press("End")
+    expect(shown).to_contain_text("Step 9 of 9")
+    lab.enter("guidance-steps", 11)
+    run(lab, "guidance-film")
+    expect(shown).to_contain_text("Step 11 of 11")
 
 
 def test_the_film_is_of_the_chosen_picture(lab: Visitor) -> None:
@@ -93,7 +113,7 @@ def test_the_film_is_of_the_chosen_picture(lab: Visitor) -> None:
     )
     lab.enter("guidance-film-picture", 2)
     run(lab, "guidance-film")
-    expect(lab.find("guidance-film-shown").locator(".reel").first).to_be_visible()
+    expect(lab.find("guidance-film-shown").locator(".step-image").first).to_be_visible()
 
 
 def test_the_same_noise_is_drawn_in_one_to_a_hundred_steps(lab: Visitor) -> None:

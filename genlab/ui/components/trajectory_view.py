@@ -204,10 +204,14 @@ def _curve(curve: Curve, steps: Sequence[int] | np.ndarray) -> str:
             keys += f'<span style="--key:{line.colour}">{escape(line.name)}</span>'
     own = f' id="{curve.name}"' if curve.name else ""
     value = f": {follows(curve.values, 'b')}" if curve.values else ""
+    scale = "".join(
+        f'<span style="bottom:{percent}%">{text}</span>'
+        for percent, text in ((100, f"{top:.3g}"), (50, f"{top / 2:.2g}"), (0, "0"))
+    )
     axis = "".join(f"<span>{escape(text)}</span>" for text in curve.axis)
     return (
         f'<figure class="curve"{own}><figcaption><p>{escape(curve.title)}{value}</p>{keys}'
-        f'</figcaption><div class="chart" data-top="{top:.3g}" data-half="{top / 2:.2g}">'
+        f'</figcaption><div class="chart">{scale}'
         '<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
         f'{shapes}</svg><i class="mark"></i>{dots}</div><footer>{axis}</footer></figure>'
     )
