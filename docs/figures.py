@@ -19,11 +19,11 @@ ORDER = (
 
 def cards(checkpoints: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """Name and `genlab` mapping of every checkpoint, by family and name."""
-    found = [
+    cards = [
         (path.parent.name, ModelCard.load(path).data.to_dict().get("genlab") or {})
         for path in sorted(checkpoints.glob("*/README.md"))
     ]
-    return sorted(found, key=lambda one: (rank(str(one[1].get("family"))), one[0]))
+    return sorted(cards, key=lambda one: (rank(str(one[1].get("family"))), one[0]))
 
 
 def rank(family: str) -> int:
@@ -33,30 +33,30 @@ def rank(family: str) -> int:
 
 def measured(metrics: Mapping[str, Any]) -> str:
     """The figures that matter most of one card, in words."""
-    said = []
+    parts = []
     if "accuracy" in metrics:
-        said.append(f"test accuracy {float(metrics['accuracy']):.2%}")
+        parts.append(f"test accuracy {float(metrics['accuracy']):.2%}")
     if "accuracy_by_timestep" in metrics:
         middle = metrics["timesteps"].index(500)
-        said.append(f"at t = 500 {float(metrics['accuracy_by_timestep'][middle]):.0%}")
+        parts.append(f"at t = 500 {float(metrics['accuracy_by_timestep'][middle]):.0%}")
     if "fid" in metrics:
-        said.append(f"FID {float(metrics['fid']):.2f} (real data {metrics['fid_floor']:.2f})")
+        parts.append(f"FID {float(metrics['fid']):.2f} (real data {metrics['fid_floor']:.2f})")
     if "label_accuracy" in metrics:
-        said.append(
+        parts.append(
             f"as asked {float(metrics['label_accuracy']):.1%} at guidance_scale "
             f"{metrics['guidance_scale']:g}"
         )
     if "classifier_label_accuracy" in metrics:
-        said.append(
+        parts.append(
             f"led by a classifier at {metrics['classifier_guidance_scale']:g}: as asked "
             f"{float(metrics['classifier_label_accuracy']):.1%} "
             f"(unguided {float(metrics['unguided_label_accuracy']):.1%})"
         )
     if "class_entropy" in metrics:
-        said.append(f"class entropy {float(metrics['class_entropy']):.2f} of 2.30")
+        parts.append(f"class entropy {float(metrics['class_entropy']):.2f} of 2.30")
     if "classes_above_2_percent" in metrics:
         count = metrics["classes_above_2_percent"]
-        said.append(f"{count} class{'es' * (count != 1)} above 2 %")
+        parts.append(f"{count} class{'es' * (count != 1)} above 2 %")
     for prefix, what in (
         ("adherence_", "one object as asked"),
         ("held_out_", "pairs never trained on"),
@@ -69,8 +69,8 @@ def measured(metrics: Mapping[str, Any]) -> str:
             if prefix + word in metrics
         ]
         if shares:
-            said.append(f"{what}: {', '.join(shares)}")
-    return ", ".join(said) or "not measured yet"
+            parts.append(f"{what}: {', '.join(shares)}")
+    return ", ".join(parts) or "not measured yet"
 
 
 def table(checkpoints: Path) -> str:

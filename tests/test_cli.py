@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +18,20 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from genlab.cli import app
+from genlab.diffusion.schedulers import scheduler_names
 from genlab.formats.model_card import read_card, write_card
-from genlab.requests import SCHEDULERS
+from genlab.models import training
+from genlab.models.training import trainings
+from genlab.serving.thread import ThreadClient
 from genlab.settings import PROJECT
-from genlab.training.config import RECIPES
+from genlab.training.config import TrainingConfig
 
 SHIPPED = PROJECT / "checkpoints"
 TOYBOX = "stable-diffusion-toybox"
+CONFIGS = {
+    name: config for name, config in trainings().items() if isinstance(config, TrainingConfig)
+}
+HEAVY = ("torch", "diffusers", "transformers", "matplotlib", "torchmetrics", "gradio")
 
 
 def genlab(*arguments: object) -> Result:
@@ -46,15 +56,41 @@ def test_split(monkeypatch: pytest.MonkeyPatch) -> None:
         stored = load_file(SHIPPED / f"{dataset}-classifier" / "examples.safetensors")
         return stored["images"], stored["labels"]
 
-    for module in ("evaluation", "toybox.common"):
-        monkeypatch.setattr(f"genlab.training.{module}.load_images", examples)
+    for module in ("evaluation.real_images", "toybox.train.common"):
+        monkeypatch.setattr(f"genlab.{module}.load_images", examples)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["sample", "--help"]])
+def test_help_and_list_load_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from genlab.cli import app\n"
+        f"try: app({arguments})\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        f"print('loaded:', sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.rstrip().endswith("loaded: []")
+
+
+def test_what_cannot_be_drawn_is_refused_without_torch() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "genlab", "sample", "dcgan-mnist"]
+    ended = subprocess.run(
+        [*command, "--snapshot", "26", "--out", "never.npz"],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "no snapshot of step 26" in ended.stderr
+    assert not [line for line in ended.stderr.splitlines() if line.endswith("| torch")]
 
 
 def test_list_names_every_shipped_checkpoint() -> None:
     result = genlab("list")
     assert result.exit_code == 0
     assert "damaged" not in result.stdout
-    for name in RECIPES:
+    for name in (*CONFIGS, TOYBOX, "toybox-judge"):
         assert name in result.stdout
 
 
@@ -112,6 +148,50 @@ def test_a_file_of_prompts_gives_one_image_a_line(tmp_path: Path) -> None:
         assert arrays["prompts"].tolist() == texts
         assert arrays["images"].shape == (2, 64, 64, 3)
         assert arrays["images"].dtype == np.uint8
+
+
+def test_a_file_of_prompts_has_16_requests_under_way_and_image_k_its_own_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, submit = [0], ThreadClient.submit
+
+    def counting(self: ThreadClient, *arguments: Any) -> Any:
+        ticket = submit(self, *arguments)
+        most[0] = max(most[0], self.figures().open_jobs)
+        return ticket
+
+    monkeypatch.setattr(ThreadClient, "submit", counting)
+    (tmp_path / "prompts.txt").write_text("\n".join(f"a red {k % 10}" for k in range(20)))
+    out, alone = tmp_path / "all.npz", tmp_path / "alone.npz"
+    fast = ("--steps", 3, "--scheduler", "ddim")
+    genlab("sample", TOYBOX, "--prompts", tmp_path / "prompts.txt", *fast, "--out", out)
+    genlab("sample", TOYBOX, "--prompt", "a red 7", "--seed", 17, "--count", 1, *fast,
+           "--out", alone)  # fmt: skip
+    assert most[0] == 16
+    with np.load(out) as many, np.load(alone) as one:
+        difference = many["images"][17].astype(int) - one["images"][0].astype(int)
+        assert np.abs(difference).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        (("--label", 7), [7, 7, 7]),
+        (("--guidance", "classifier", "--seed", 8), [8, 9, 0]),
+        (("--guidance", "none"), None),
+    ],
+)
+def test_the_classes_asked_of_a_diffusion_are_written_beside_its_pictures(
+    options: tuple[object, ...], labels: list[int] | None, tmp_path: Path
+) -> None:
+    out = tmp_path / "samples.npz"
+    result = genlab("sample", "ddpm-mnist", "--count", 3, "--steps", 2, *options, "--out", out)
+    assert result.exit_code == 0, result.output
+    with np.load(out) as arrays:
+        assert ("labels" in arrays) == (labels is not None)
+        if labels is not None:
+            assert arrays["labels"].dtype == np.int64
+            assert arrays["labels"].tolist() == labels
 
 
 @pytest.mark.parametrize(
@@ -190,10 +270,10 @@ def test_write_card_puts_the_figures_into_the_card(
 def test_toybox_is_measured_by_its_judge_and_leaves_contact_sheets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genlab.toybox.train.stages import evaluation
+    from genlab.toybox.evaluate import measure
 
-    monkeypatch.setattr(evaluation, "SAME_PROMPT", 2)
-    monkeypatch.setattr(evaluation, "SWEEP_PROMPTS", 1)
+    monkeypatch.setattr(measure, "SAME_PROMPT", 2)
+    monkeypatch.setattr(measure, "SWEEP_PROMPTS", 1)
     shutil.copytree(SHIPPED / TOYBOX, tmp_path / TOYBOX)
     (tmp_path / "toybox-judge").symlink_to(SHIPPED / "toybox-judge")
     for name in ("samples.png", "reconstructions.png"):
@@ -213,7 +293,7 @@ def test_toybox_is_measured_by_its_judge_and_leaves_contact_sheets(
         best["guidance_scale"],
     )
     assert len(last) == 4
-    assert {row["scheduler"] for row in tried} == set(SCHEDULERS)
+    assert {row["scheduler"] for row in tried} == set(scheduler_names())
     assert read_card(tmp_path / TOYBOX)[0]["genlab"]["metrics"]["samples"] == 60
     with Image.open(tmp_path / TOYBOX / "samples.png") as sheet:
         assert sheet.width == 10 * 128 + 9 * 2
@@ -226,11 +306,11 @@ def test_train_writes_a_checkpoint_with_its_loss_curve_and_its_figures(
         images = torch.randint(256, (40, 28, 28), generator=torch.Generator().manual_seed(0))
         return images.to(torch.uint8), torch.arange(40) % 10
 
-    for module in ("recipes", "evaluation"):
-        monkeypatch.setattr(f"genlab.training.{module}.load_images", noise)
+    for module in ("training.config", "evaluation.real_images"):
+        monkeypatch.setattr(f"genlab.{module}.load_images", noise)
     tiny = {"epochs": 1, "batch_size": 20, "channels": (2, 2, 2)}
-    recipe = dataclasses.replace(RECIPES["mnist-classifier"], hyperparameters=tiny)
-    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    config = dataclasses.replace(CONFIGS["mnist-classifier"], hyperparameters=tiny)
+    monkeypatch.setattr(training, "trainings", lambda: {"tiny": config})
     monkeypatch.setenv("GENLAB_CHECKPOINTS", str(tmp_path / "checkpoints"))
 
     result = genlab("train", "tiny", "--runs", tmp_path / "runs", "--device", "cpu")
@@ -249,15 +329,15 @@ def test_train_writes_a_checkpoint_with_its_loss_curve_and_its_figures(
 def test_evaluate_and_train_refuse_what_does_not_exist() -> None:
     assert "no checkpoint called" in refusal("evaluate", "nothing", "--json")
     assert "from 2 to 10000" in refusal("evaluate", "vae-mnist-2d", "--samples", 1)
-    assert "no recipe called 'nothing'; there are: mnist-classifier" in refusal("train", "nothing")
+    assert "no recipe called 'nothing'; there are: vae-mnist-20d" in refusal("train", "nothing")
     assert "no device 'abacus'" in refusal("evaluate", "vae-mnist-2d", "--device", "abacus")
 
 
 def test_every_shipped_card_holds_its_measured_figures() -> None:
-    for name, recipe in RECIPES.items():
+    for name, config in CONFIGS.items():
         front, text = read_card(SHIPPED / name)
         card = front["genlab"]
-        assert (card["family"], card["dataset"]) == (recipe.family, recipe.dataset)
+        assert (card["family"], card["dataset"]) == (config.family, config.dataset)
         assert card["metrics"]["samples"] == 10_000
         assert f"python -m genlab evaluate {name}" in text
         assert (SHIPPED / name / "loss.png").is_file()

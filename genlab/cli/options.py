@@ -19,7 +19,7 @@ BASE = tuple(SampleRequest.model_fields)
 """What every request for samples has; the command says these itself."""
 SHOWN = ("preview_every", "trajectory")
 """What is only for those who look on: it changes no picture."""
-Switch = Literal["none", "classifier-free"]
+SWITCH: Any = Literal["none", "classifier-free"]
 """What ``--guidance`` can be for a family that has a guidance_scale and no other kind."""
 ANYTHING = "text"
 PLAIN = 1.0
@@ -104,8 +104,8 @@ def request_fields(
         if name in kind.model_fields and name not in (*BASE, *SHOWN):
             fields[name] = (value,) if is_tuple(kind.model_fields[name]) else value
         elif option == "guidance" and "guidance_scale" in kind.model_fields:
-            if value not in get_args(Switch):
-                choices = " or ".join(get_args(Switch))
+            if value not in get_args(SWITCH):
+                choices = " or ".join(get_args(SWITCH))
                 raise UserError(f"{metadata.name} has guidance {choices}, not {value}.")
         else:
             raise lacks(metadata, description, option)
@@ -155,5 +155,5 @@ def _fields(description: FamilyDescription) -> dict[str, FieldInfo]:
         if name not in (*BASE, *SHOWN)
     }
     if "guidance_scale" in fields and "guidance" not in fields:
-        fields["guidance"] = FieldInfo.from_annotation(Switch)
+        fields["guidance"] = FieldInfo.from_annotation(SWITCH)
     return fields

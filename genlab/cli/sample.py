@@ -62,7 +62,7 @@ def sample(
         ]
     registry.check(requests[0])  # a wrong value is named before torch is loaded
     with serving(registry, settings) as client:
-        arrays = {"images": _drawn(client, requests, count)}
+        arrays: dict[str, Any] = {"images": _drawn(client, requests, count)}
     if texts is not None:
         arrays["prompts"] = np.array(texts)
     classes = [label for request in requests for label in target_classes(request)]

@@ -170,7 +170,7 @@ def clip_score(folder: Path, prompts: Sequence[str], pictures: np.ndarray) -> fl
 @torch.no_grad()
 def reconstruct(folder: Path, pictures: np.ndarray) -> np.ndarray:
     """Pictures after the pipeline's autoencoder, uint8 (N, 64, 64, 3)."""
-    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae").float().eval()
+    vae: Any = AutoencoderKL.from_pretrained(folder, subfolder="vae").float().eval()
     parts = [
         to_uint8(vae.decode(vae.encode(part).latent_dist.mean).sample)
         for part in to_tensor(pictures).split(50)

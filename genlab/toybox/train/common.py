@@ -76,7 +76,7 @@ def prepare_cpu() -> None:
     torch.set_flush_denormal(True)
 
 
-def publish(save: Callable[[Path], None], folder: Path) -> None:
+def publish(save: Callable[[Path], object], folder: Path) -> None:
     """Save into a neighbour folder, then move each file into place, so that readers never see half.
 
     Args:
