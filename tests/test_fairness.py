@@ -139,6 +139,15 @@ def test_row_limits_are_found_by_measuring():
     assert large.row_limit() == 1
 
 
+def test_a_busy_machine_does_not_make_units_so_small_that_they_waste_it():
+    cost = UnitCost()
+    cost.measured(2, 0.1)  # five times as slow as usual
+    cost.measured(32, 1.6)
+    assert cost.row_limit() == FIRST_ROWS
+    cost.measured(4, 0.02)  # quiet again: rows are as cheap as before
+    assert cost.row_limit() >= 32
+
+
 def test_a_first_call_that_was_slow_is_soon_forgotten():
     cost = UnitCost()
     cost.measured(16, 5.0)  # compiles, warms up
