@@ -17,6 +17,7 @@ from genlab.families.classifier.request import ClassifyRequest
 from genlab.families.description import ColumnSettings, CompareColumn
 from genlab.families.vae.request import VAERequest
 from genlab.models.families import FAMILIES
+from genlab.models.judging import Judging
 from genlab.models.registry import Registry
 from genlab.requests import UserError, parse_request
 from genlab.toybox.judge import as_digits
@@ -271,6 +272,20 @@ def test_real_digits_have_the_floor_as_their_fid_and_nobodys_time(registry: Any)
     assert "seconds" not in figures
     shown = together(press(registry, answering(answer), "real"))["compare-real"]
     assert 'title="Nobody drew them">–' in shown
+
+
+def test_real_digits_are_measured_by_the_classifier_they_came_with() -> None:
+    own = Registry(PROJECT / "checkpoints", downloads=False)
+    (request,) = cell_of(own, BY_KEY["real"], ColumnSettings(label=3)).requests
+    result = Result(request.images)  # type: ignore[attr-defined]
+    follow = Judging(own).follow_up(request, result)  # type: ignore[arg-type]
+    assert follow is not None
+    assert isinstance(follow.request, ClassifyRequest)
+    assert not follow.request.judge, "the judge's answer is not judged again"
+    answer = Result(result.images, {"probs": np.eye(10)[[3] * 9], "features": np.zeros((9, 4))})
+    figures = follow.merge(result, answer).figures
+    assert figures["class_histogram"]["3"] == 1
+    assert figures["sharpness_percent"] > 0
 
 
 # --- what goes wrong --------------------------------------------------------------------------
