@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genlab.requests import (
-    ClassifyRequest,
-    GANRequest,
-    StableDiffusionRequest,
-    UserError,
-    VAERequest,
-    ask,
-)
+from genlab.families.classifier.request import ClassifyRequest
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.families.vae.request import VAERequest
+from genlab.requests import UserError, parse_request
 
 STEPS = "but must be a whole number from 1 to 100."
 SCALE = "but must be a number from 0 to 20."
@@ -43,39 +39,40 @@ SEED = "but must be a whole number from 0 to 4294967295."
 )  # fmt: skip
 def test_a_bad_value_gets_one_sentence(values, sentence):
     with pytest.raises(UserError) as caught:
-        ask(StableDiffusionRequest, checkpoint="toybox", **values)
+        parse_request(StableDiffusionRequest, checkpoint="toybox", **values)
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_checkpoint_is_named():
     with pytest.raises(UserError, match="checkpoint is missing"):
-        ask(VAERequest)
+        parse_request(VAERequest)
 
 
 def test_a_number_from_a_web_form_may_be_a_float_or_text():
-    request = ask(VAERequest, checkpoint="v", seed=7.0, count="3")
+    request = parse_request(VAERequest, checkpoint="v", seed=7.0, count="3")
     assert (request.seed, request.count) == (7, 3)
 
 
 def test_requests_are_frozen():
-    request = ask(VAERequest, checkpoint="v")
+    request = parse_request(VAERequest, checkpoint="v")
     with pytest.raises(ValueError, match="frozen"):
         request.seed = 3
 
 
 def test_pictures_of_the_wrong_kind_are_refused():
     with pytest.raises(UserError, match="images is an array of float32 with shape"):
-        ask(ClassifyRequest, checkpoint="c", images=np.zeros((2, 28, 28), np.float32))
+        parse_request(ClassifyRequest, checkpoint="c", images=np.zeros((2, 28, 28), np.float32))
 
 
-def test_only_guided_jobs_pay_for_two_rows():
-    free = ask(StableDiffusionRequest, checkpoint="t", guidance_scale=1, count=3)
-    guided = ask(StableDiffusionRequest, checkpoint="t", guidance_scale=1.5, count=3)
-    assert (free.rows, guided.rows) == (3, 6)
+def test_the_request_of_one_picture_has_its_own_seed_and_is_not_judged():
+    row = parse_request(VAERequest, checkpoint="v", seed=2**32 - 1, count=3, judge=True)
+    alone = [row.for_image(k) for k in range(3)]
+    assert [(one.seed, one.count, one.judge) for one in alone] == [
+        (2**32 - 1, 1, False), (0, 1, False), (1, 1, False),
+    ]  # fmt: skip
 
 
-def test_snapshots_are_different_networks_and_share_no_call():
-    early = ask(GANRequest, checkpoint="g", snapshot=100)
-    late = ask(GANRequest, checkpoint="g")
-    assert early.batch_key != late.batch_key
+def test_whether_a_request_is_judged_is_not_part_of_how_its_picture_is_drawn():
+    judged = parse_request(VAERequest, checkpoint="v", judge=True)
+    assert "judge" not in judged.model_dump()

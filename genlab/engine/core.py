@@ -19,7 +19,7 @@ from genlab.engine.faults import DeviceLost, Guard
 from genlab.engine.job import Job, JobId
 from genlab.engine.previews import PreviewBudget
 from genlab.engine.runner import Runner
-from genlab.requests import Request, SampleRequest, UserError
+from genlab.requests import Request, UserError
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Core:
     def __init__(
         self,
         models: Models,
-        follow_up: Callable[[SampleRequest, Result], FollowUp | None] | None = None,
+        follow_up: Callable[[Any, Result], FollowUp | None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._models = models
