@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genlab.formats import headers
+from genlab.formats.files import read_text
 from genlab.formats.metadata import BrokenCheckpoint
 
 CONFIG = "config.json"
@@ -21,12 +22,7 @@ WEIGHTS = "model.safetensors"
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises BrokenCheckpoint with a sentence."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BrokenCheckpoint(f"it has no {path.name}.") from None
-    except OSError as error:
-        why = error.strerror or "the disk says no"
-        raise BrokenCheckpoint(f"its {path.name} cannot be read: {why}.") from None
+        content = json.loads(read_text(path))
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         raise BrokenCheckpoint(f"its {path.name} is not valid JSON.") from None
     if not isinstance(content, dict):

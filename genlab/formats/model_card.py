@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from genlab.formats.files import read_text
 from genlab.formats.metadata import BrokenCheckpoint
 
 log = logging.getLogger(__name__)
@@ -33,16 +34,11 @@ def read_card(folder: Path) -> tuple[dict[str, Any], str]:
         BrokenCheckpoint: with one plain sentence, if there is no card or no YAML in it.
     """
     path = Path(folder) / CARD
+    if not path.exists():
+        raise BrokenCheckpoint(f"it has no {CARD} (the model card that names its family).")
     try:
-        parts = path.read_text(encoding="utf-8-sig").split("---\n", 2)
+        parts = read_text(path, "utf-8-sig").split("---\n", 2)
         front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    except FileNotFoundError:
-        raise BrokenCheckpoint(
-            f"it has no {CARD} (the model card that names its family)."
-        ) from None
-    except OSError as error:
-        why = error.strerror or "the disk says no"
-        raise BrokenCheckpoint(f"its {CARD} cannot be read: {why}.") from None
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         # PyYAML raises ValueError for a 30th of February, TypeError for a list as a key
         raise BrokenCheckpoint(f"the YAML at the top of its {CARD} cannot be read.") from error

@@ -9,6 +9,7 @@ import gc
 import logging
 import threading
 import time
+import traceback
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 Waiting = Literal["loading", "no room"]
 GOING = 20.0  # seconds that an unloaded model may still be held by whoever was using it
+POLL = 0.1  # seconds between two looks at it; each look costs a garbage collection
 
 
 @dataclass
@@ -189,7 +191,8 @@ class ModelCache:
             raise
         except BaseException as error:  # SystemExit too: whoever waits must hear of it
             failure = _sentence(task.entry, error)
-        _free_memory()  # of a failed load too, whose exception is gone by now
+        if failure:
+            _free_memory()  # of what had come; the exception that held it is gone by now
         with self._lock:
             del self._loading[name]
             if model is not None:
@@ -218,17 +221,20 @@ def _wait_until_gone(leaving: list[weakref.ref[Runner]], patient: bool) -> None:
     if not leaving:
         return
     last_moment = time.monotonic() + (GOING if patient else 0)
-    gc.collect()  # pipelines hold cycles
-    while any(model() is not None for model in leaving):
+    while True:
+        gone = not any(model() for model in leaving)
+        _free_memory()  # also when it is gone by now: only this frees what it held in a cycle
+        if gone:
+            return
         if time.monotonic() >= last_moment:
-            log.warning("an unloaded model is still held by somebody")
             break
-        time.sleep(0.01)
-    _free_memory()
+        time.sleep(POLL)
+    if any(model() for model in leaving):
+        log.warning("an unloaded model is still held by somebody")
 
 
 def _free_memory() -> None:
-    """Give back what nothing holds any more, cycles and the GPU's cache included."""
+    """Give back what nothing holds any more; pipelines hold cycles, and PyTorch keeps a cache."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -240,7 +246,8 @@ def _sentence(entry: ModelMetadata, error: BaseException) -> str:
         return str(error)
     if isinstance(error, BrokenCheckpoint):
         return f"The checkpoint {entry.name} is damaged: {error}"
-    log.error("%s could not be loaded", entry.name, exc_info=error)
+    lines = traceback.format_exception(error)  # as text: a record that kept the error itself
+    log.error("%s could not be loaded\n%s", entry.name, "".join(lines))  # would keep the weights
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return f"The device has too little memory left for {entry.title}."
     return f"{entry.title} could not be loaded ({type(error).__name__}); the log says why."
