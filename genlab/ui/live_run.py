@@ -18,20 +18,8 @@ from genlab.requests import SampleRequest, UserError
 from genlab.serving.client import Ticket
 from genlab.serving.session_runs import Run, Stopped, Superseded
 from genlab.ui.cells import Cell, CellView
-from genlab.ui.components.progress import (
-    error_line,
-    how_far,
-    plural,
-    progress,
-    status_line,
-    summary,
-)
+from genlab.ui.components.progress import error_line, progress, status_line, summary
 from genlab.ui.context import AppContext
-
-__all__ = [
-    "Cell", "CellView", "Frame", "error_line", "how_far", "live_run", "plural", "progress",
-    "status_line", "summary",
-]  # fmt: skip
 
 REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
 HEARTBEAT = 1.0  # Gradio notices a closed browser tab only when a generator yields
@@ -112,7 +100,9 @@ class _Cells:
             [Failed(cell.refused)] if cell.refused else [Queued(0) for _ in cell.requests]
             for cell in self._cells
         ]
-        self._addresses = [[()] * len(cell.requests) for cell in self._cells]
+        self._addresses: list[list[tuple[str, ...]]] = [
+            [()] * len(cell.requests) for cell in self._cells
+        ]
         self._shown: list[tuple[Event, ...]] = [() for _ in self._cells]
         self._filling: asyncio.Future[Any]
         self._current = list(range(len(self._cells)))  # those that the status is about
