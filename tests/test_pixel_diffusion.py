@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from genlab.engine import Engine, Failed, Job, Result, Runtime
-from genlab.engine.runner import BrokenCheckpoint
+from genlab.diffusion.schedulers import pixel_scheduler_names
+from genlab.engine.device import Device
+from genlab.families import noisy_classifier, pixel_diffusion
 from genlab.families.pixel_diffusion.network import NULL_LABEL, PixelDiffusionPipeline
-from genlab.families.pixel_diffusion.runner import PixelDiffusionFamily
-from genlab.models.registry import Catalogue
-from genlab.requests import PIXEL_SCHEDULERS, PixelDiffusionRequest, UserError, ask
+from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.families.pixel_diffusion.runner import PixelDiffusionRunner
+from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
+from genlab.requests import UserError, parse_request
+from tests.drive import begin, drive, finish, metadata_of, move, opened
 from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
+
+KINDS = ("none", "classifier", "classifier-free")
 
 
 @pytest.fixture(scope="module")
@@ -30,47 +38,37 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def catalogue(root: Path) -> Catalogue:
-    return Catalogue(root, Runtime("cpu"))
+def models(root: Path) -> dict[str, ModelMetadata]:
+    families = dict.fromkeys(("ddpm", "lonely", "widowed"), pixel_diffusion.FAMILY)
+    families |= dict.fromkeys(("noisy", "garments"), noisy_classifier.FAMILY)
+    return {name: metadata_of(family, root / name) for name, family in families.items()}
 
 
-@pytest.fixture
-def engine(catalogue: Catalogue) -> Engine:
-    return Engine(catalogue)
+@pytest.fixture(scope="module")
+def runner(root: Path, models: dict[str, ModelMetadata]) -> PixelDiffusionRunner:
+    return opened(pixel_diffusion.FAMILY, root / "ddpm", models.get)
 
 
-def wish(**values: object) -> PixelDiffusionRequest:
+def guided(**values: object) -> PixelDiffusionRequest:
+    """A request under classifier-free guidance unless told otherwise."""
     defaults = {
         "checkpoint": "ddpm", "labels": (3, 1), "count": 2, "num_inference_steps": 4,
         "seed": 11, "guidance": "classifier-free", "guidance_scale": 3.0,
     }  # fmt: skip
-    return ask(PixelDiffusionRequest, **(defaults | values))
+    return parse_request(PixelDiffusionRequest, **(defaults | values))
 
 
-def run(engine: Engine, *requests: PixelDiffusionRequest) -> list[Job]:
-    jobs = [engine.submit(request, f"person {k}") for k, request in enumerate(requests)]
-    while engine.tick():
-        pass
-    return jobs
-
-
-def result_of(job: Job) -> Result:
-    event = list(job)[-1]
-    assert isinstance(event, Result), event
-    return event
-
-
-def pictures(engine: Engine, *requests: PixelDiffusionRequest) -> list[np.ndarray]:
-    return [result_of(job).images.astype(int) for job in run(engine, *requests)]
+def pictures(runner: PixelDiffusionRunner, *requests: PixelDiffusionRequest) -> list[np.ndarray]:
+    return [result.images.astype(int) for result in drive(runner, *requests)]
 
 
 def strangers() -> list[PixelDiffusionRequest]:
     return [
-        wish(guidance="none", seed=1, num_inference_steps=3, scheduler="euler"),
-        wish(guidance="classifier", seed=2, guidance_scale=5, labels=(9,), count=3),
-        wish(guidance="classifier-free", guidance_scale=1, scheduler="dpmpp-2m", count=1),
-        wish(scheduler="ddpm", num_inference_steps=6, labels=()),
-        wish(guidance="classifier", scheduler="ddim", eta=0.5, film=True),
+        guided(guidance="none", seed=1, num_inference_steps=3, scheduler="euler"),
+        guided(guidance="classifier", seed=2, guidance_scale=5, labels=(9,), count=3),
+        guided(guidance="classifier-free", guidance_scale=1, scheduler="dpmpp-2m", count=1),
+        guided(scheduler="ddpm", num_inference_steps=6, labels=()),
+        guided(guidance="classifier", scheduler="ddim", eta=0.5, trajectory=True),
     ]
 
 
@@ -83,61 +81,68 @@ def strangers() -> list[PixelDiffusionRequest]:
     ],
     ids=str,
 )
-def test_the_engine_draws_what_the_pipeline_draws(root, engine, values, scale):
-    request = wish(**values)
+def test_the_runner_draws_what_the_pipeline_draws(root, runner, values, scale):
+    request = guided(**values)
     pipeline = PixelDiffusionPipeline.from_pretrained(root / "ddpm")
     pipeline.set_progress_bar_config(disable=True)
     generators = [torch.Generator().manual_seed(request.seed + k) for k in range(2)]
     stock = pipeline((3, 1), 4, scale, request.eta, generators)
-    (ours,) = pictures(engine, request)
+    (ours,) = pictures(runner, request)
     theirs = np.stack([np.asarray(picture) for picture in stock]).astype(int)
     assert np.abs(ours - theirs).max() <= 1
     assert ours.std() > 10
 
 
-@pytest.mark.parametrize("guidance", ["none", "classifier", "classifier-free"])
-@pytest.mark.parametrize("scheduler", PIXEL_SCHEDULERS)
-def test_a_picture_does_not_depend_on_its_company(engine, guidance, scheduler):
-    request = wish(guidance=guidance, scheduler=scheduler)
-    (alone,) = pictures(engine, request)
-    in_company = pictures(engine, request, *strangers())[0]
-    assert np.abs(alone - in_company).max() <= 1
+@pytest.mark.parametrize("guidance", KINDS)
+@pytest.mark.parametrize("scheduler", pixel_scheduler_names())
+def test_a_picture_does_not_depend_on_its_company(runner, guidance, scheduler):
+    request = guided(guidance=guidance, scheduler=scheduler)
+    (alone,) = pictures(runner, request)
+    joins = (2, 0, 1, 2, 3, 4)
+    results = drive(runner, request, *strangers(), joins=joins)
+    assert np.abs(alone - results[0].images).max() <= 1
 
 
-def test_image_k_of_a_batch_is_reproducible_alone(engine):
-    batch, alone = pictures(
-        engine,
-        wish(guidance="classifier"),
-        wish(guidance="classifier", labels=(1,), count=1, seed=12),
-    )
+def test_image_k_of_a_batch_is_reproducible_alone(runner):
+    request = guided(guidance="classifier")
+    batch, alone = pictures(runner, request, request.for_image(1))
     assert np.abs(batch[1] - alone[0]).max() <= 1
 
 
-def test_all_jobs_of_a_tick_share_one_network_call_and_one_gradient_call(
-    engine, catalogue, monkeypatch
-):
-    family = catalogue.load("ddpm")
+def test_all_jobs_of_a_turn_share_one_network_call_and_one_gradient_call(runner, monkeypatch):
     calls: list[int] = []
-    call = family.runtime.call
+    call = runner.device.call
 
     def count(network: object, *rows: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
         calls.append(len(rows[0]))
         return call(network, *rows, **named)
 
-    monkeypatch.setattr(family.runtime, "call", count)
-    run(engine, *(wish(guidance=g, num_inference_steps=3) for g in ("none", "classifier",
-                  "classifier", "classifier-free")))  # fmt: skip
+    monkeypatch.setattr(runner.device, "call", count)
+    kinds = ("none", "classifier", "classifier", "classifier-free")
+    requests = [guided(guidance=kind, num_inference_steps=3) for kind in kinds]
+    drive(runner, *requests)
     assert calls == [10, 4] * 3, "2 + 2 + 2 + 4 predictions, then 2 + 2 gradients, each step"
+    assert [runner.rows(request) for request in requests] == [2, 4, 4, 4]
 
 
-def test_guidance_of_no_strength_changes_nothing_and_strength_changes_something(engine):
+def test_only_jobs_of_one_classifier_share_a_gradient_call(runner):
+    keys = [
+        runner.batch_key(guided(guidance="classifier")),
+        runner.batch_key(guided(guidance="classifier", classifier="noisy")),
+        runner.batch_key(guided(guidance="none")),
+        runner.batch_key(guided(guidance="classifier", classifier="another")),
+    ]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+def test_guidance_of_no_strength_changes_nothing_and_strength_changes_something(runner):
     plain, led, free, strong, stronger = pictures(
-        engine,
-        wish(guidance="none"),
-        wish(guidance="classifier", guidance_scale=0),
-        wish(guidance_scale=0),
-        wish(guidance="classifier", guidance_scale=20),
-        wish(guidance_scale=20),
+        runner,
+        guided(guidance="none"),
+        guided(guidance="classifier", guidance_scale=0),
+        guided(guidance_scale=0),
+        guided(guidance="classifier", guidance_scale=20),
+        guided(guidance_scale=20),
     )
     assert np.abs(plain - led).max() <= 1
     assert np.abs(plain - free).max() <= 1
@@ -145,75 +150,185 @@ def test_guidance_of_no_strength_changes_nothing_and_strength_changes_something(
     assert np.abs(plain - stronger).max() > 5
 
 
-def test_a_classifier_raises_the_probability_of_the_wished_class(engine):
+@pytest.mark.parametrize(
+    ("values", "is_guided", "predictions"),
+    [
+        ({"guidance": "none"}, False, ("uncond",)),
+        ({"guidance": "classifier"}, True, ("uncond",)),
+        ({"guidance": "classifier", "guidance_scale": 0}, False, ("uncond",)),
+        ({"guidance_scale": 0}, False, ("uncond",)),
+        ({"guidance_scale": 1}, False, ("cond",)),
+        ({"guidance_scale": 0.5}, True, ("uncond", "cond")),
+        ({"guidance_scale": 1, "trajectory": True}, False, ("uncond", "cond")),
+    ],
+    ids=str,
+)
+def test_the_request_says_whether_guidance_runs_and_what_that_takes(values, is_guided, predictions):
+    request = guided(**values)
+    assert request.guided == is_guided
+    assert request.predictions == predictions
+
+
+def test_a_classifier_raises_the_probability_of_the_target_class(runner):
     low, high = (
-        result_of(job).extras["film_confidence"][-1].mean()
-        for job in run(
-            engine,
-            wish(guidance="classifier", guidance_scale=0, film=True, num_inference_steps=20),
-            wish(guidance="classifier", guidance_scale=50, film=True, num_inference_steps=20),
+        result.extras["trajectory_confidence"][-1].mean()
+        for result in drive(
+            runner,
+            *(
+                guided(
+                    guidance="classifier",
+                    guidance_scale=scale,
+                    trajectory=True,
+                    num_inference_steps=20,
+                )
+                for scale in (0, 50)
+            ),
         )
     )
     assert high > low
 
 
-def test_no_autograd_graph_outlives_its_tick(engine):
-    job = engine.submit(wish(guidance="classifier", film=True))
+def test_no_autograd_graph_outlives_its_step(runner):
+    (job,) = begin(runner, guided(guidance="classifier", trajectory=True, preview_every=1))
     for _ in range(3):
-        engine.tick()
+        move(runner, [job])
         assert not job.state.x_t.requires_grad
         assert not job.state.denoised.requires_grad
-        assert not any(
-            getattr(value, "requires_grad", False)
-            for frame in job.state.film._frames.values()
+        assert all(
+            isinstance(value, np.ndarray | np.generic)
+            for frame in job.state.trajectory._frames.values()
             for value in frame.values()
         )
 
 
-@pytest.mark.parametrize("guidance", ["none", "classifier", "classifier-free"])
-def test_a_film_shows_the_steps_and_does_not_change_the_pictures(engine, guidance):
-    without, with_film = run(
-        engine, wish(guidance=guidance), wish(guidance=guidance, film=True, scheduler="ddim")
+@pytest.mark.parametrize("guidance", KINDS)
+def test_a_trajectory_shows_the_steps_and_does_not_change_the_pictures(runner, guidance):
+    before, after = drive(
+        runner,
+        guided(guidance=guidance),
+        guided(guidance=guidance, trajectory=True, scheduler="ddim"),
     )
-    before, after = result_of(without), result_of(with_film)
     assert np.abs(before.images.astype(int) - after.images.astype(int)).max() <= 1
-    film = after.extras
-    assert film["film_steps"].tolist() == [0, 1, 2, 3]
-    assert film["film_timesteps"].tolist() == [999, 749, 499, 249]
-    assert film["film_x_t"].shape == film["film_guided"].shape == (4, 2, 28, 28)
-    assert film["film_confidence"].shape == (4, 2)
-    assert (film["film_guidance_norm"] > 0).all() == (guidance != "none")
-    assert ("film_gradient" in film) == (guidance == "classifier")
-    assert ("film_cond" in film) == (guidance == "classifier-free")
-    assert np.abs(film["film_guided"][-1].astype(int) - after.images).max() <= 1
+    extras = after.extras
+    assert extras["trajectory_steps"].tolist() == [0, 1, 2, 3]
+    assert extras["trajectory_timesteps"].tolist() == [999, 749, 499, 249]
+    assert extras["trajectory_x_t"].shape == (4, 2, 28, 28)
+    assert extras["trajectory_guided"].shape == (4, 2, 28, 28)
+    assert extras["trajectory_confidence"].shape == (4, 2)
+    assert (extras["trajectory_guidance_norm"] > 0).all() == (guidance != "none")
+    assert ("trajectory_gradient" in extras) == (guidance == "classifier")
+    assert ("trajectory_cond" in extras) == (guidance == "classifier-free")
+    assert np.abs(extras["trajectory_guided"][-1].astype(int) - after.images).max() <= 1
 
 
-def test_a_long_film_keeps_fifty_steps_and_the_last(engine):
-    (job,) = run(engine, wish(film=True, num_inference_steps=120, count=1))
-    steps = result_of(job).extras["film_steps"]
+def test_a_long_trajectory_keeps_fifty_steps_and_the_last(runner):
+    (result,) = drive(runner, guided(trajectory=True, num_inference_steps=120, count=1))
+    steps = result.extras["trajectory_steps"]
     assert len(steps) == 50
     assert steps[-1] == 119
 
 
-@pytest.mark.parametrize("scheduler", PIXEL_SCHEDULERS)
+def test_a_trajectory_without_its_classifier_shows_everything_but_confidence(root, models):
+    lonely = opened(pixel_diffusion.FAMILY, root / "lonely", models.get)
+    widowed = opened(pixel_diffusion.FAMILY, root / "widowed", models.get)
+    for alone in (lonely, widowed):
+        (result,) = drive(alone, guided(trajectory=True))
+        assert "trajectory_guided" in result.extras
+        assert "trajectory_confidence" not in result.extras
+
+
+def test_previews_are_there_for_who_wants_them_once_a_step_is_taken(runner):
+    jobs = begin(runner, guided(preview_every=1), guided())
+    assert runner.preview(jobs) == [None, None]
+    move(runner, jobs)
+    shown, unwanted = runner.preview(jobs)
+    assert shown is not None
+    assert shown.shape == (2, 28, 28)
+    assert shown.dtype == np.uint8
+    assert unwanted is None
+
+
+@pytest.mark.parametrize("scheduler", pixel_scheduler_names())
 @pytest.mark.parametrize("guidance", ["classifier", "classifier-free"])
-def test_the_strongest_guidance_gives_finite_pictures_or_a_sentence(engine, scheduler, guidance):
-    (job,) = run(engine, wish(guidance=guidance, guidance_scale=50, scheduler=scheduler))
-    event = list(job)[-1]
-    assert isinstance(event, Result) or (
-        isinstance(event, Failed) and "lower guidance_scale" in event.message
-    )
+def test_the_strongest_guidance_gives_finite_pictures_or_a_sentence(runner, scheduler, guidance):
+    request = guided(guidance=guidance, guidance_scale=50, scheduler=scheduler)
+    try:
+        (result,) = drive(runner, request)
+    except UserError as error:
+        assert "lower guidance_scale" in str(error)  # noqa: PT017
+    else:
+        assert result.images.shape == (2, 28, 28)
 
 
-@pytest.mark.parametrize("scheduler", PIXEL_SCHEDULERS)
-def test_one_step_is_enough_to_finish(engine, scheduler):
-    (job,) = run(engine, wish(num_inference_steps=1, scheduler=scheduler))
-    assert result_of(job).images.shape == (2, 28, 28)
+@pytest.mark.parametrize("scheduler", pixel_scheduler_names())
+def test_one_step_is_enough_to_finish(runner, scheduler):
+    (result,) = drive(runner, guided(num_inference_steps=1, scheduler=scheduler))
+    assert result.images.shape == (2, 28, 28)
+
+
+def test_numbers_that_run_away_under_guidance_are_a_sentence_about_its_scale(runner):
+    (job,) = begin(runner, guided(preview_every=1))
+    while job.step < job.total:
+        move(runner, [job])
+        job.state.x_t = job.state.x_t * float("inf")
+    assert runner.preview([job]) == [None], "no picture is shown that is none"
+    with pytest.raises(UserError, match="lower guidance_scale"):
+        finish(runner, job)
+
+
+@pytest.mark.parametrize("guidance", KINDS)
+def test_broken_weights_are_named_whatever_the_guidance(root, models, guidance):
+    broken = opened(pixel_diffusion.FAMILY, root / "ddpm", models.get)
+    with torch.no_grad():
+        broken.unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match="ddpm gives numbers that are not finite.* weights"):
+        drive(broken, guided(guidance=guidance))
+
+
+def test_broken_weights_of_the_classifier_are_named_as_its_own(root, tmp_path):
+    save_tiny_noisy_classifier(tmp_path)
+    weights = tmp_path / "noisy" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file(tensors | {"head.3.bias": torch.full((10,), float("nan"))}, weights)
+    followed = metadata_of(noisy_classifier.FAMILY, tmp_path / "noisy")
+    led = opened(pixel_diffusion.FAMILY, root / "ddpm", {"noisy": followed}.get)
+    with pytest.raises(UserError, match="noisy gives numbers that are not finite"):
+        drive(led, guided(guidance="classifier"))
+
+
+def test_a_classifier_is_loaded_when_it_is_first_followed_once_and_counts_as_memory(root, models):
+    looked_up: list[str] = []
+
+    def find(name: str) -> ModelMetadata | None:
+        looked_up.append(name)
+        return models.get(name)
+
+    fresh = opened(pixel_diffusion.FAMILY, root / "ddpm", find)
+    before = fresh.nbytes
+    drive(fresh, guided(), guided(guidance="classifier", guidance_scale=0))
+    assert (looked_up, fresh.nbytes) == ([], before), "nobody has followed it yet"
+    for _ in range(2):
+        drive(fresh, guided(guidance="classifier"))
+    assert looked_up == ["noisy"]
+    assert fresh.nbytes == before + 4 * models["noisy"].parameters
+
+
+def test_a_classifier_that_went_away_after_the_request_was_taken_is_a_sentence(root):
+    led = opened(pixel_diffusion.FAMILY, root / "ddpm")
+    with pytest.raises(UserError, match="classifier to follow is gone"):
+        drive(led, guided(guidance="classifier"))
+
+
+def test_a_graph_draws_what_the_network_draws(root, models, runner):
+    run = PixelDiffusionRunner.open(models["ddpm"], Device("cpu"), models.get)
+    (graph,) = pictures(run, guided())
+    (network,) = pictures(runner, guided())
+    assert np.abs(graph - network).max() <= 1
 
 
 def test_without_labels_all_ten_classes_come_in_turn_by_the_seed():
-    assert wish(labels=(), seed=8, count=5).wished == (8, 9, 0, 1, 2)
-    assert wish(labels=(7, 2), count=3).wished == (7, 2, 7)
+    assert guided(labels=(), seed=8, count=5).target_classes == (8, 9, 0, 1, 2)
+    assert guided(labels=(7, 2), count=3).target_classes == (7, 2, 7)
 
 
 @pytest.mark.parametrize(
@@ -224,47 +339,47 @@ def test_without_labels_all_ten_classes_come_in_turn_by_the_seed():
         ({"classifier": "nothing"}, "there is no checkpoint called 'nothing'"),
         ({"classifier": "../noisy"}, "there is no checkpoint called '../noisy'"),
         ({"classifier": "garments"}, "garments reads fashion, but ddpm draws mnist"),
-        ({"classifier": "lonely"}, "no classifier to follow"),
+        ({"classifier": "lonely"}, "lonely is a pixel_diffusion, but guidance follows"),
     ],
     ids=str,
 )
-def test_a_classifier_that_cannot_be_followed_is_one_sentence(engine, values, sentence):
+def test_a_classifier_that_cannot_be_followed_is_one_sentence(models, values, sentence):
+    request = guided(guidance="classifier", **values)
     with pytest.raises(UserError, match=sentence):
-        engine.submit(wish(guidance="classifier", **values))
+        pixel_diffusion.FAMILY.check_request(request, models[request.checkpoint], models.get)
+    unguided = guided(guidance="none", **values | {"classifier": None})
+    pixel_diffusion.FAMILY.check_request(unguided, models[request.checkpoint], models.get)
 
 
 @pytest.mark.parametrize("scale", [-1, float("nan"), 1e6, "much"])
 def test_a_scale_out_of_range_is_named(scale):
     with pytest.raises(UserError, match=r"guidance_scale is .*, but must be a number from 0 to 50"):
-        wish(guidance_scale=scale)
+        guided(guidance_scale=scale)
 
 
 def test_a_class_beyond_nine_is_named():
     with pytest.raises(UserError, match="labels is 10, but must be at most 64 classes"):
-        wish(labels=(3, 10))
-
-
-def test_a_bad_job_fails_alone(engine, monkeypatch):
-    advance = PixelDiffusionFamily.advance
-
-    def break_thirteen(self: PixelDiffusionFamily, job: Job, prediction: object) -> None:
-        if job.request.seed == 13:
-            raise RuntimeError("broken")
-        advance(self, job, prediction)
-
-    (alone,) = pictures(engine, wish())
-    monkeypatch.setattr(PixelDiffusionFamily, "advance", break_thirteen)
-    bad, good = run(engine, wish(seed=13), wish())
-    assert isinstance(list(bad)[-1], Failed)
-    assert np.abs(result_of(good).images.astype(int) - alone).max() <= 1
+        guided(labels=(3, 10))
 
 
 def harm_index(folder: Path) -> None:
     (folder / "model_index.json").write_text('{"_class_name": "DDPMPipeline"}')
 
 
+def harm_scheduler(folder: Path) -> None:
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+
+
 def harm_config(folder: Path) -> None:
     (folder / "unet" / "config.json").write_text('{"block_out_channels": "many"}')
+
+
+def set_config(**values: Any):
+    def harm(folder: Path) -> None:
+        path = folder / "unet" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return harm
 
 
 def harm_weights(folder: Path) -> None:
@@ -272,20 +387,47 @@ def harm_weights(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def lose_weights(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+
+
+def lose_class_embedding(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["class_embedding.weight"] = tensors["class_embedding.weight"][:10].clone()
+    save_file(tensors, path, {"format": "pt"})
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
         (harm_index, "names no PixelDiffusionPipeline"),
+        (harm_scheduler, "no scheduler_config.json"),
         (harm_config, "describes no UNet2DModel"),
+        (set_config(sample_size=None), "describes no UNet2DModel"),
+        (set_config(in_channels=5, out_channels=5), "5 in_channels, which is no square"),
+        (set_config(in_channels=9), "conv_in.weight is"),
+        (set_config(block_out_channels=[16, 32]), "conv_in.weight is"),
         (harm_weights, "cut short"),
+        (lose_weights, "no safetensors file"),
+        (lose_class_embedding, r"class_embedding.weight is \[10, 32\], but should be \[11, 32\]"),
     ],
 )
 def test_a_damaged_folder_is_named_with_the_reason(tmp_path, harm, sentence):
     save_tiny_pixel_diffusion(tmp_path)
-    folder = tmp_path / "ddpm"
-    harm(folder)
+    harm(tmp_path / "ddpm")
     with pytest.raises(BrokenCheckpoint, match=sentence):
-        PixelDiffusionFamily.check(folder)
+        metadata_of(pixel_diffusion.FAMILY, tmp_path / "ddpm")
+
+
+def test_weights_that_do_not_fit_inside_are_named_when_the_model_is_opened(tmp_path):
+    save_tiny_pixel_diffusion(tmp_path)
+    path = tmp_path / "ddpm" / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    del tensors["mid_block.resnets.0.conv1.weight"]
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(BrokenCheckpoint, match="mid_block.resnets.0.conv1.weight is missing"):
+        opened(pixel_diffusion.FAMILY, tmp_path / "ddpm")
 
 
 def test_a_null_label_stands_beside_the_ten_classes(root):

@@ -108,7 +108,9 @@ class PixelDiffusionRunner(Runner):
         return (*super().batch_key(request), request.classifier or self._classifier or "")
 
     def rows(self, request: PixelDiffusionRequest) -> int:
-        return request.count * len(request.predictions)
+        """A gradient of the classifier takes about as long as a prediction, so it counts as one."""
+        followed = self._followed(request) is not None
+        return request.count * (len(request.predictions) + followed)
 
     # --- a job's life -----------------------------------------------------------------------
 
@@ -225,16 +227,18 @@ class PixelDiffusionRunner(Runner):
             for state, rows in zip(states, both.split([len(s.x_t) for s in states]), strict=True)
         ]
 
-    def _load_classifier(self, request: PixelDiffusionRequest) -> str | None:
-        """Make the classifier ready that guides a request or shows how its class appears.
+    def _followed(self, request: PixelDiffusionRequest) -> str | None:
+        """The name of the classifier that guides a request or shows how its class appears."""
+        of_use = request.trajectory or (request.guidance == "classifier" and request.guided)
+        return (request.classifier or self._classifier) if of_use else None
 
-        Two megabytes, read once. None if it is of no use, or gone and only to be shown.
+    def _load_classifier(self, request: PixelDiffusionRequest) -> str | None:
+        """Make the classifier of a request ready: two megabytes, read once.
+
+        None if it has none, or if it is gone and was to be shown only.
         """
-        follows = request.guidance == "classifier" and request.guided
-        name = request.classifier or self._classifier
-        if name is None or not (follows or request.trajectory):
-            return None
-        if name not in self._classifiers:
+        name = self._followed(request)
+        if name is not None and name not in self._classifiers:
             metadata = self._find(name)
             if metadata is None:
                 if request.guidance != "classifier":
