@@ -60,6 +60,13 @@ def test_exact_classifier_guidance_at_scale_one_is_the_exact_conditional_predict
     assert torch.allclose(guided, exact_eps(x_t, alpha_bar, label), atol=1e-9)
 
 
+def test_alpha_bar_may_be_a_number_or_a_tensor_a_row(x_t):
+    eps, gradient = exact_eps(x_t, 0.4), exact_gradient(x_t, 0.4, 2)
+    number = guidance.classifier(eps, gradient, 3.0, 0.4)
+    rows = guidance.classifier(eps, gradient, 3.0, torch.full((len(x_t), 1), 0.4))
+    assert torch.allclose(number, rows, atol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 4.0])
 def test_with_exact_networks_both_kinds_of_guidance_are_one(x_t, scale):
     uncond, cond = exact_eps(x_t, 0.4), exact_eps(x_t, 0.4, 2)
@@ -68,7 +75,7 @@ def test_with_exact_networks_both_kinds_of_guidance_are_one(x_t, scale):
 
 
 @pytest.mark.parametrize("label", [0, 1, 2])
-def test_guided_sampling_of_the_mixture_draws_the_wished_component(label):
+def test_guided_sampling_of_the_mixture_draws_the_target_component(label):
     scheduler = DDIMScheduler(
         beta_start=1e-4, beta_end=0.02, beta_schedule="linear",
         clip_sample=False, timestep_spacing="trailing",

@@ -1,11 +1,21 @@
-"""The clean sample behind a prediction, against what diffusers' own schedulers say."""
+"""The clean sample behind a prediction, against diffusers' own schedulers; trajectories."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from genlab.diffusion.schedulers import CLASSES, kept_steps, make_scheduler, predicted_clean
+from genlab.diffusion.schedulers import (
+    SCHEDULERS,
+    kept_steps,
+    make_scheduler,
+    pixel_scheduler_names,
+    predicted_clean,
+    scheduler_names,
+    step_options,
+)
+from genlab.diffusion.trajectory import Trajectory
 
 CONFIG = {
     "beta_start": 0.00085,
@@ -59,7 +69,7 @@ def test_it_is_the_data_prediction_of_dpm_solver(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_perfect_prediction_gives_the_clean_sample_back(name: str, kind: str):
     scheduler = make_scheduler(name, CONFIG | {"prediction_type": kind})
     scheduler.set_timesteps(9)
@@ -78,9 +88,9 @@ def test_a_perfect_prediction_gives_the_clean_sample_back(name: str, kind: str):
 
 
 def test_asking_for_it_changes_no_step():
-    for name in CLASSES:
+    for name in SCHEDULERS:
         outcomes = []
-        for asked in (False, True):
+        for looked_at in (False, True):
             scheduler = make_scheduler(name, CONFIG)
             scheduler.set_timesteps(5)
             sample = rows(0) * scheduler.init_noise_sigma
@@ -88,7 +98,7 @@ def test_asking_for_it_changes_no_step():
             own = {"generator": torch.Generator().manual_seed(1)} if noisy else {}
             for step, t in enumerate(scheduler.timesteps):
                 scheduler.scale_model_input(sample, t)
-                if asked:
+                if looked_at:
                     predicted_clean(scheduler, rows(step), sample, step)
                 sample = scheduler.step(rows(step), t, sample, **own).prev_sample
             outcomes.append(sample)
@@ -105,7 +115,7 @@ def test_half_precision_stays_half_precision_and_finite():
 
 
 @pytest.mark.parametrize(("total", "most"), [(1, 25), (25, 25), (26, 25), (100, 25), (7, 1)])
-def test_a_film_keeps_even_steps_and_the_last(total: int, most: int):
+def test_a_trajectory_keeps_even_steps_and_the_last(total: int, most: int):
     kept = kept_steps(total, most)
     assert len(kept) == min(total, most)
     assert kept == sorted(set(kept))
@@ -114,3 +124,29 @@ def test_a_film_keeps_even_steps_and_the_last(total: int, most: int):
         assert kept[0] == 0
         gaps = {b - a for a, b in zip(kept, kept[1:], strict=False)}
         assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_a_step_is_given_what_its_scheduler_takes_and_nothing_else():
+    offered = {"generator": [], "eta": 0.5, "use_clipped_model_output": True}
+    taken = {
+        name: sorted(step_options(make_scheduler(name, CONFIG), **offered)) for name in SCHEDULERS
+    }
+    assert taken["ddim"] == sorted(offered)
+    assert taken["ddpm"] == taken["euler-ancestral"] == ["generator"]
+    assert taken["pndm"] == []
+
+
+def test_the_names_are_one_table():
+    assert scheduler_names() == tuple(SCHEDULERS)
+    assert pixel_scheduler_names() == ("ddim", "euler", "dpmpp-2m", "ddpm")
+
+
+def test_only_the_frames_of_kept_steps_are_made():
+    made: list[int] = []
+    trajectory = Trajectory(100, most=3)
+    for step in range(100):
+        trajectory.add(step, lambda step=step: made.append(step) or {"x": np.full(2, step)})
+    extras = trajectory.extras()
+    assert made == [0, 50, 99]
+    assert extras["trajectory_steps"].tolist() == [0, 50, 99]
+    assert extras["trajectory_x"].tolist() == [[0, 0], [50, 50], [99, 99]]
