@@ -3,122 +3,128 @@ many jobs in one UNet call. Knows no thread and no page."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from genlab import images
 from genlab.diffusion import guidance
-from genlab.diffusion.schedulers import make_scheduler, predicted_clean
-from genlab.diffusion.trajectory import Film
-from genlab.engine.runner import (
-    BrokenCheckpoint,
-    Family,
-    Outcome,
-    generators,
-    parameter_bytes,
-    split_rows,
-)
+from genlab.diffusion.schedulers import make_scheduler, step_options
+from genlab.engine.device import Device
+from genlab.engine.events import Result
+from genlab.engine.job import Job
+from genlab.engine.runner import Runner, generators, parameter_bytes
+from genlab.engine.tensors import to_uint8
+from genlab.families.description import Find
+from genlab.families.stable_diffusion.decoding import pictures_at_once
+from genlab.families.stable_diffusion.latent_preview import preview_of
+from genlab.families.stable_diffusion.latent_trajectory import LatentTrajectory
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.families.stable_diffusion.sentences import no_use_of_guidance, not_finite
 from genlab.families.stable_diffusion.text_conditioning import Conditioning, TextConditioning
 from genlab.formats import pipelines
-from genlab.requests import Request, StableDiffusionRequest, UserError
-
-if TYPE_CHECKING:
-    from genlab.engine import Job, Runtime
-
-COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-MOST_FRAMES = 25  # of a film: each of them is up to three decoded pictures
-FILMED = ("film_uncond", "film_cond", "film_guided")
-PIXELS_AT_ONCE = 2**21  # that the VAE decodes in one call: eight pictures of 512x512
+from genlab.formats.metadata import ModelMetadata
+from genlab.formats.pipeline_checks import check_stable_diffusion
 
 
 @dataclass
 class State:
     """What a job remembers between steps; every tensor has one row an image."""
 
-    scheduler: Any  # its own instance: schedulers hold history
-    generators: list[torch.Generator]
-    latents: torch.Tensor  # (count, 4, H/8, W/8)
+    scheduler: Any  # its own instance: schedulers hold history; its tables lie on the CPU
+    step_options: dict[str, Any]  # what its step takes besides the usual three
+    latents: torch.Tensor  # (count, C, H/8, W/8)
     conditioning: Conditioning  # under guidance the negative prompt's rows first
-    denoised: torch.Tensor | None = None  # the latest estimate of the clean latents
     notes: tuple[str, ...] = ()
-    film: Film | None = None
+    trajectory: LatentTrajectory | None = None
+    denoised: torch.Tensor | None = None  # the latest estimate of the clean latents
+    undecoded: torch.Tensor | None = None  # clean latents, once the last step is taken
+    decoded: list[np.ndarray] = field(default_factory=list)  # uint8 (N, H, W, 3) each
 
 
-class StableDiffusionFamily(Family):
-    """A Stable Diffusion in diffusers' layout (Rombach et al. 2022, Podell et al. 2023)."""
+@dataclass(frozen=True)
+class Decoded:
+    """What a call of the VAE made of some latents of one job."""
 
-    name = "stable_diffusion"
-    requests = (StableDiffusionRequest,)
+    pictures: np.ndarray  # uint8 (N, H, W, 3)
+    finite: bool  # whether every pixel was a number
 
-    def __init__(self, pipeline: Any, runtime: Runtime, card: dict[str, Any]) -> None:
-        super().__init__(runtime, card)
-        pipeline.to(runtime.device)
+
+class StableDiffusionRunner(Runner):
+    """A Stable Diffusion in diffusers' layout (Rombach et al. 2022, Podell et al. 2023).
+
+    A job's state holds latents (count, C, H/8, W/8). A prediction is the UNet's output, eps or v,
+    of the same shape; under guidance it has (2 * count, ...): first the unconditional rows, then
+    the conditional ones. A result's pictures are uint8 (count, H, W, 3).
+
+    Args:
+        pipeline: of diffusers, with its weights.
+        device: where it runs.
+        metadata: its title, its defaults, and whether it was distilled.
+    """
+
+    def __init__(self, pipeline: Any, device: Device, metadata: ModelMetadata) -> None:
+        super().__init__(device)
+        self.metadata = metadata
+        pipeline.to(device.torch)
         self.unet: Any = pipeline.unet.eval()
         self.vae: Any = pipeline.vae.eval()
         self.scheduler_config = pipeline.scheduler.config
         self.size = self.unet.config.sample_size
         self.channels = self.unet.config.in_channels
         self.pixels = self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.text = TextConditioning(pipeline, runtime, self.pixels)
-        self._noise_pred = runtime.graph(self._predict_noise, self.unet)
-        self._pictures = runtime.graph(lambda z: self.vae.decode(z).sample, self.vae)
+        self.at_once = pictures_at_once(device, self.pixels**2)
+        self.text = TextConditioning(pipeline, device, self.pixels)
+        self._noise_pred = device.graph(self._predict_noise, self.unet)
+        self._pictures = device.graph(lambda z: self.vae.decode(z).sample, self.vae)
         if self.text.xl and self.vae.config.force_upcast:  # its VAE overflows in fp16
             self.vae.float()
+        self._vae_scale, self._vae_shift = _latent_statistics(self.vae)
+        self._preview = preview_of(metadata.path, self.vae, self._vae_input)
+        self._shared: list[Conditioning] = []  # of the jobs of the latest call, in order
+        self._shared_rows: Conditioning = {}  # the same as one
 
     @classmethod
-    def check(cls, folder: Path) -> None:
-        if pipelines.class_name(folder) not in pipelines.BATCHED:
-            known = " or ".join(pipelines.BATCHED)
-            raise BrokenCheckpoint(f"its model_index.json names no {known}.")
-        missing = [name for name in COMPONENTS if name not in pipelines.components(folder)]
-        if missing:
-            raise BrokenCheckpoint(f"its model_index.json names no {missing[0]}.")
-        pipelines.check_folder(folder)
-
-    @classmethod
-    def weigh(cls, folder: Path, dtype: torch.dtype) -> int:
-        return pipelines.nbytes(folder, dtype)
-
-    @classmethod
-    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        if folder.is_dir():
-            cls.check(folder)
-        return cls(pipelines.open_pipeline(folder, card, runtime.dtype), runtime, card)
+    def open(cls, metadata: ModelMetadata, device: Device, find: Find) -> Self:
+        """Load the weights onto the device; raises BrokenCheckpoint with a sentence."""
+        check_stable_diffusion(metadata.path, metadata.card)
+        pipeline = pipelines.open_pipeline(metadata.path, metadata.card, device.dtype)
+        return cls(pipeline, device, metadata)
 
     @property
     def nbytes(self) -> int:
         return parameter_bytes(self.unet, self.vae) + self.text.nbytes
 
+    def rows(self, request: StableDiffusionRequest) -> int:
+        return 2 * request.count if request.guided else request.count
+
     # --- a job's life -----------------------------------------------------------------------
 
     def start(self, jobs: Sequence[Job]) -> list[State]:
-        asked = [_request(job.request) for job in jobs]
+        requests: list[StableDiffusionRequest] = [job.request for job in jobs]
         states = []
-        for request, conditioning in zip(asked, self.text.encode(asked), strict=True):
+        for request, conditioning in zip(requests, self.text.encode(requests), strict=True):
             scheduler = make_scheduler(request.scheduler, self.scheduler_config)
-            scheduler.set_timesteps(request.num_inference_steps, device=self.runtime.device)
+            scheduler.set_timesteps(request.num_inference_steps, device="cpu")
             owned = generators(request)
             noise = randn_tensor(
                 (request.count, self.channels, self.size, self.size),
                 generator=owned,
-                device=self.runtime.device,
-                dtype=self.runtime.dtype,
+                device=self.device.torch,
+                dtype=self.device.dtype,
             )
             states.append(
                 State(
                     scheduler=scheduler,
-                    generators=owned,
+                    step_options=step_options(scheduler, generator=owned),
                     latents=noise * scheduler.init_noise_sigma,
                     conditioning=conditioning,
-                    notes=self.text.what_was_cut(request) + self._what_is_no_use(request),
-                    film=Film(len(scheduler.timesteps), MOST_FRAMES) if request.film else None,
+                    notes=self.text.what_was_cut(request)
+                    + no_use_of_guidance(self.metadata, request),
+                    trajectory=LatentTrajectory(scheduler) if request.trajectory else None,
                 )
             )
         return states
@@ -126,56 +132,98 @@ class StableDiffusionFamily(Family):
     def total_steps(self, job: Job) -> int:
         return len(job.state.scheduler.timesteps)  # PNDM takes more than num_inference_steps
 
+    @torch.inference_mode()
     def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
-        latents, timesteps = [], []
-        for job in jobs:
+        latents: list[torch.Tensor] = []
+        timesteps: list[float] = []
+        rows = [self.rows(job.request) for job in jobs]
+        for job, count in zip(jobs, rows, strict=True):
             state: State = job.state
             t = state.scheduler.timesteps[job.step]
             scaled = state.scheduler.scale_model_input(state.latents, t)
-            latents.append(torch.cat([scaled, scaled]) if _request(job.request).guided else scaled)
-            timesteps.append(t.float().expand(job.request.rows))
-        told = [job.state.conditioning for job in jobs]
-        conditioning = {name: torch.cat([rows[name] for rows in told]) for name in told[0]}
-        noise_pred = self.runtime.call(
-            self._noise_pred, torch.cat(latents), torch.cat(timesteps), **conditioning
+            latents += [scaled] * (count // len(scaled))  # twice under guidance
+            timesteps += [float(t)] * count
+        noise_pred = self.device.call(
+            self._noise_pred,
+            torch.cat(latents),
+            torch.tensor(timesteps),
+            **self._conditioning(jobs),
         )
-        return split_rows(noise_pred, jobs)
+        return list(noise_pred.split(rows))
 
     @torch.inference_mode()
     def advance(self, job: Job, prediction: torch.Tensor) -> None:
         state: State = job.state
-        request = _request(job.request)
         predictions = {"guided": prediction}
-        if request.guided:
+        if job.request.guided:
             uncond, text = prediction.chunk(2)
-            noise_pred = guidance.classifier_free(uncond, text, request.guidance_scale)
+            noise_pred = guidance.classifier_free(uncond, text, job.request.guidance_scale)
             predictions = {"uncond": uncond, "cond": text, "guided": noise_pred}
-        noise_pred = predictions["guided"]
+        if state.trajectory is not None:
+            state.trajectory.add(job.step, state.latents, predictions)
         scheduler = state.scheduler
-        if state.film is not None:
-            state.film.add(job.step, lambda: _frame(state, job.step, predictions))
-        extra = (
-            {"generator": state.generators}
-            if "generator" in inspect.signature(scheduler.step).parameters
-            else {}
-        )
         # PNDM counts its own calls and looks at t again, so the step's own timestep is passed.
-        output = scheduler.step(noise_pred, scheduler.timesteps[job.step], state.latents, **extra)
+        output = scheduler.step(
+            predictions["guided"],
+            scheduler.timesteps[job.step],
+            state.latents,
+            **state.step_options,
+        )
         state.latents = output.prev_sample
         state.denoised = _denoised(scheduler, output)
+        if job.step + 1 == len(scheduler.timesteps):
+            kept = [state.latents]
+            if state.trajectory is not None:
+                kept.append(state.trajectory.latents())
+            state.undecoded = torch.cat(kept)
 
-    def preview(self, jobs: Sequence[Job]) -> list[np.ndarray]:
-        return self._decode([job.state.denoised for job in jobs])
+    def undecoded(self, job: Job) -> int:
+        return len(job.state.undecoded)
 
-    def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
-        latents = [job.state.latents for job in jobs]
-        for rows in latents:
-            if not torch.isfinite(rows).all():
-                raise UserError("The numbers ran away at these settings; lower guidance_scale.")
+    @torch.inference_mode()
+    def decode(self, jobs: Sequence[Job]) -> list[Decoded]:
+        """The next pictures of each job, as many as are decoded at once in all.
+
+        Those of a trajectory come after the job's own.
+        """
+        share, left = max(1, self.at_once // len(jobs)), self.at_once
+        pieces: list[torch.Tensor] = []
+        for job in jobs:
+            pieces.append(job.state.undecoded[: min(share, left)])  # none left: its turn comes
+            left -= len(pieces[-1])
+        rows = self.device.call(self._pictures, self._vae_input(torch.cat(pieces)))
+        finite = torch.isfinite(rows).flatten(1).all(dim=1).cpu()
+        counts = [len(piece) for piece in pieces]
+        pictures = np.split(to_uint8(rows), np.cumsum(counts)[:-1])
         return [
-            Outcome(pictures, self._developed(job.state.film), job.state.notes)
-            for job, pictures in zip(jobs, self._decode(latents), strict=True)
+            Decoded(part, bool(good.all()))
+            for part, good in zip(pictures, finite.split(counts), strict=True)
         ]
+
+    def store(self, job: Job, decoded: Decoded) -> None:
+        if not decoded.finite:
+            raise not_finite(self.metadata, job.request)
+        job.state.decoded.append(decoded.pictures)
+        job.state.undecoded = job.state.undecoded[len(decoded.pictures) :]
+
+    @torch.inference_mode()
+    def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:
+        denoised = [job.state.denoised for job in jobs]
+        rows = self._preview(torch.cat(denoised))
+        finite = torch.isfinite(rows).flatten(1).all(dim=1).cpu()
+        counts = [len(piece) for piece in denoised]
+        pictures = np.split(to_uint8(rows), np.cumsum(counts)[:-1])
+        return [
+            part if good.all() else None
+            for part, good in zip(pictures, finite.split(counts), strict=True)
+        ]
+
+    def result(self, job: Job) -> Result:
+        state: State = job.state
+        pictures = np.concatenate(state.decoded)
+        own, others = np.split(pictures, [job.request.count])
+        extras = {} if state.trajectory is None else state.trajectory.extras(others)
+        return Result(own, extras, state.notes)
 
     # --- network calls ----------------------------------------------------------------------
 
@@ -193,58 +241,29 @@ class StableDiffusionFamily(Family):
             added_cond_kwargs=added or None,
         ).sample
 
-    def _decode(self, latents: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        config = self.vae.config
-        rows = torch.cat(list(latents)).to(self.vae.dtype) / config.scaling_factor
-        if config.get("latents_mean") is not None and config.get("latents_std") is not None:
-            mean, std = (
-                torch.tensor(values, device=rows.device, dtype=rows.dtype).view(1, -1, 1, 1)
-                for values in (config.latents_mean, config.latents_std)
-            )
-            rows = rows * std + mean
-        at_once = max(1, PIXELS_AT_ONCE // self.pixels**2)
-        pictures = np.concatenate(
-            [
-                images.to_uint8(self.runtime.call(self._pictures, part))
-                for part in rows.split(at_once)
-            ]
-        )
-        return np.split(pictures, np.cumsum([len(piece) for piece in latents])[:-1])
+    def _conditioning(self, jobs: Sequence[Job]) -> Conditioning:
+        """The conditioning of all jobs; put together anew only when others take part."""
+        parts: list[Conditioning] = [job.state.conditioning for job in jobs]
+        same = len(parts) == len(self._shared) and all(map(_is, parts, self._shared))
+        if not same:
+            self._shared_rows = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+            self._shared = parts
+        return self._shared_rows
 
-    def _developed(self, film: Film | None) -> dict[str, Any]:
-        """The film as a Result's extras; its pictures are uint8 (S, 1, H, W, 3)."""
-        if film is None:
-            return {}
-        extras = film.extras()
-        names = [name for name in FILMED if name in extras]
-        rows = [torch.from_numpy(extras[name]).to(self.runtime.device) for name in names]
-        for name, frames in zip(names, self._decode(rows), strict=True):
-            extras[name] = frames[:, None]
-        return extras
-
-    def _what_is_no_use(self, request: StableDiffusionRequest) -> tuple[str, ...]:
-        why = self.card.get("distilled")
-        return (f"{why} Here it was {request.guidance_scale:g}.",) if why and request.guided else ()
+    def _vae_input(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents as the VAE takes them, (B, C, H/8, W/8)."""
+        return latents.to(self.vae.dtype) * self._vae_scale + self._vae_shift
 
 
-def _request(request: Request) -> StableDiffusionRequest:
-    assert isinstance(request, StableDiffusionRequest)  # the catalogue has checked
-    return request
-
-
-def _frame(state: State, step: int, predictions: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """A film's frame of picture 0, before the step: the clean latents behind each prediction.
-
-    And the L2 norm of what guidance adds to the unconditional output of the network.
-    """
-    frame: dict[str, Any] = {"timesteps": float(state.scheduler.timesteps[step])}
-    for name, rows in predictions.items():
-        clean = predicted_clean(state.scheduler, rows[:1], state.latents[:1], step)
-        frame[name] = clean[0].float().cpu().numpy()
-    if "uncond" in predictions:
-        push = predictions["guided"][:1] - predictions["uncond"][:1]
-        frame["guidance_norm"] = push.float().flatten(1).norm(dim=1).cpu().numpy()
-    return frame
+def _latent_statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """What latents are multiplied with, and what is then added, each (1, C or 1, 1, 1)."""
+    config, like = vae.config, next(vae.parameters())
+    mean, std = config.get("latents_mean"), config.get("latents_std")
+    if mean is None or std is None:
+        mean, std = [0.0], [1.0]
+    scale = torch.tensor(std, dtype=torch.float64).view(1, -1, 1, 1) / config.scaling_factor
+    shift = torch.tensor(mean, dtype=torch.float64).view(1, -1, 1, 1)
+    return scale.to(like.device, like.dtype), shift.to(like.device, like.dtype)
 
 
 def _denoised(scheduler: Any, output: Any) -> torch.Tensor:
@@ -255,3 +274,7 @@ def _denoised(scheduler: Any, output: Any) -> torch.Tensor:
     if history and history[-1] is not None:
         return history[-1]
     return output.prev_sample
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other

@@ -5,32 +5,40 @@ Knows no job, no step and no guidance.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from genlab.engine.device import Device
 from genlab.engine.runner import parameter_bytes
-from genlab.requests import StableDiffusionRequest
-
-if TYPE_CHECKING:
-    from genlab.engine import Runtime
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
 
 Conditioning = dict[str, torch.Tensor]
 """The UNet's arguments beside latents and timesteps, by name; each has one row an image."""
 
+REMEMBERED = 256
+"""Texts whose embeddings are kept: a class repeats its prompts, and the empty one is everybody's.
+Of XL in half precision that many take 80 MB."""
+
 
 class TextConditioning:
-    """Encodes prompts as the stock pipeline of the same layout does.
+    """Encodes prompts as the stock pipeline of the same layout does, each of them once.
 
     Stable Diffusion 1.x and 2.x take ``encoder_hidden_states`` (rows, length, width) from the last
     layer of one text encoder. XL takes them from the last but one layer of two, side by side, and
     with them ``text_embeds`` (rows, width), the second encoder's embedding of the whole text, and
     ``time_ids`` (rows, 6): the size of the training picture, its crop, the size wanted
     (Podell et al. 2023, arXiv:2307.01952, section 2.2).
+
+    Args:
+        pipeline: of diffusers, on the device.
+        device: where its encoders run.
+        pixels: of a picture's side.
     """
 
-    def __init__(self, pipeline: Any, runtime: Runtime, pixels: int) -> None:
+    def __init__(self, pipeline: Any, device: Device, pixels: int) -> None:
         pairs = [
             (
                 getattr(pipeline, f"tokenizer{end}", None),
@@ -39,10 +47,11 @@ class TextConditioning:
             for end in ("", "_2")
         ]
         self.pairs: list[tuple[Any, Any]] = [(t, e.eval()) for t, e in pairs if e is not None]
-        self.runtime = runtime
+        self.device = device
         self.xl = hasattr(pipeline, "tokenizer_2")
         self.zeros_for_none = bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
-        self.time_ids = torch.tensor([[pixels, pixels, 0, 0, pixels, pixels]], dtype=runtime.dtype)
+        self.time_ids = torch.tensor([[pixels, pixels, 0, 0, pixels, pixels]], dtype=device.dtype)
+        self._rows: OrderedDict[str, Conditioning] = OrderedDict()  # of one row; the latest last
 
     @property
     def nbytes(self) -> int:
@@ -52,29 +61,47 @@ class TextConditioning:
     def encode(self, requests: Sequence[StableDiffusionRequest]) -> list[Conditioning]:
         """The conditioning of each request: under guidance the negative prompt's rows first.
 
-        One call of each encoder for all texts. A text that is too long is cut, as in diffusers.
-        XL without a negative prompt gets zeros in its place, if the pipeline is configured so.
+        One call of each encoder for all texts that are new. A text that is too long is cut, as in
+        diffusers. XL without a negative prompt gets zeros in its place, if the pipeline is
+        configured so.
         """
-        texts = [text for r in requests for text in (r.negative_prompt, r.prompt)]
-        told = self._encode(texts)  # one row a text
-        if self.xl and self.zeros_for_none:
-            kept = [k % 2 == 1 or text != "" for k, text in enumerate(texts)]
-            keep = torch.tensor(kept, device=self.runtime.device)
-            for name in ("encoder_hidden_states", "text_embeds"):
-                rows = told[name]
-                told[name] = rows * keep.view(-1, *[1] * (rows.ndim - 1))
-        made = []
-        for k, request in enumerate(requests):
-            rows = [2 * k] * request.count if request.guided else []
-            rows += [2 * k + 1] * request.count
-            made.append({name: tensor[rows] for name, tensor in told.items()})
-        return made
+        texts = {r.prompt: None for r in requests}
+        texts |= {r.negative_prompt: None for r in requests if r.guided}
+        rows = self._rows_of(list(texts))
+        conditionings = []
+        for request in requests:
+            parts = [rows[request.prompt]] * request.count
+            if request.guided:
+                negative = rows[request.negative_prompt]
+                if self.xl and self.zeros_for_none and not request.negative_prompt:
+                    negative = negative | {
+                        name: torch.zeros_like(negative[name])
+                        for name in ("encoder_hidden_states", "text_embeds")
+                    }
+                parts = [negative] * request.count + parts
+            conditionings.append({name: torch.cat([p[name] for p in parts]) for name in parts[0]})
+        return conditionings
+
+    def _rows_of(self, texts: list[str]) -> dict[str, Conditioning]:
+        """The conditioning of each text, tensors of one row; at most REMEMBERED are kept."""
+        unseen = [text for text in texts if text not in self._rows]
+        rows = {text: self._rows[text] for text in texts if text in self._rows}
+        if unseen:
+            encoded = self._encode(unseen)  # one row a text
+            for k, text in enumerate(unseen):
+                rows[text] = {name: tensor[k : k + 1].clone() for name, tensor in encoded.items()}
+        for text in texts:
+            self._rows[text] = rows[text]
+            self._rows.move_to_end(text)
+        while len(self._rows) > REMEMBERED:
+            self._rows.popitem(last=False)
+        return rows
 
     def _encode(self, texts: list[str]) -> Conditioning:
         if not self.xl:
             ((tokenizer, encoder),) = self.pairs
             ids = self._ids(tokenizer, texts)
-            return {"encoder_hidden_states": self.runtime.call(lambda i: encoder(i)[0], ids)}
+            return {"encoder_hidden_states": self.device.call(lambda i: encoder(i)[0], ids)}
         parts, pooled = [], None
         for tokenizer, encoder in self.pairs:
             ids = self._ids(tokenizer, texts)
@@ -85,7 +112,7 @@ class TextConditioning:
                 output = encoder(ids, output_hidden_states=True)
                 return torch.cat([output.hidden_states[-2].flatten(1), output[0].flatten(1)], 1)
 
-            rows = self.runtime.call(packed, ids)
+            rows = self.device.call(packed, ids)
             width = encoder.config.hidden_size
             parts.append(rows[:, : length * width].unflatten(1, (length, width)))
             pooled = rows[:, length * width :]  # of the last encoder: its first output is 2-D

@@ -9,27 +9,26 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-from genlab import images
-from genlab.engine.runner import (
-    Family,
-    Outcome,
-    generators,
-    parameter_bytes,
-)
+from genlab.engine.device import Device
+from genlab.engine.events import Result
+from genlab.engine.job import Job
+from genlab.engine.runner import Runner, generators, parameter_bytes
+from genlab.engine.tensors import to_uint8
+from genlab.families.description import Find
+from genlab.families.stable_diffusion.decoding import pictures_at_once
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.families.stable_diffusion.sentences import no_use_of_guidance, not_finite
 from genlab.families.text_to_image.stepwise import Stepwise, pause
 from genlab.formats import pipelines
-from genlab.requests import Request, StableDiffusionRequest, UserError
-
-if TYPE_CHECKING:
-    from genlab.engine import Job, Runtime
+from genlab.formats.metadata import ModelMetadata
+from genlab.formats.pipeline_checks import check_text_to_image
 
 
 @dataclass
@@ -38,81 +37,71 @@ class State:
 
     call: Stepwise
     notes: tuple[str, ...]
+    turns: int = 0  # that it has had since its last step
 
 
-class TextToImageFamily(Family):
-    """A diffusers pipeline that takes a prompt and gives pictures, one step of one job a tick.
+class TextToImageRunner(Runner):
+    """A diffusers pipeline that takes a prompt and gives pictures, one step of one job a turn.
 
     It keeps its own scheduler, as its authors chose it: these pipelines are not made for others.
+    A prediction is None: a stock call predicts and moves in one go, in ``advance``; after its steps
+    it decodes a few pictures a turn, in ``store``. A result's pictures are uint8 (count, H, W, 3).
     """
 
-    name = "text_to_image"
-    requests = (StableDiffusionRequest,)
+    exclusive = True
 
-    def __init__(self, pipeline: Any, runtime: Runtime, card: dict[str, Any]) -> None:
-        super().__init__(runtime, card)
-        self.pipeline = pipeline.to(runtime.device)
+    def __init__(self, pipeline: Any, device: Device, metadata: ModelMetadata) -> None:
+        super().__init__(device)
+        self.metadata = metadata
+        self.pipeline = pipeline.to(device.torch)
         self.takes = set(inspect.signature(pipeline.__call__).parameters)
+        vae = getattr(pipeline, "vae", None)
+        if vae is not None:
+            vae.decode = _in_parts(vae.decode, device, getattr(pipeline, "vae_scale_factor", 8))
 
     @classmethod
-    def check(cls, folder: Path) -> None:
-        pipelines.check_text_to_image(folder)
-        pipelines.check_folder(folder)
-
-    @classmethod
-    def weigh(cls, folder: Path, dtype: torch.dtype) -> int:
-        return pipelines.nbytes(folder, dtype)
-
-    @classmethod
-    def open(cls, folder: Path, runtime: Runtime, card: dict[str, Any]) -> Self:
-        if folder.is_dir():
-            cls.check(folder)
-        return cls(pipelines.open_pipeline(folder, card, number_format(runtime)), runtime, card)
+    def open(cls, metadata: ModelMetadata, device: Device, find: Find) -> Self:
+        """Load the weights onto the device; raises BrokenCheckpoint with a sentence."""
+        check_text_to_image(metadata.path, metadata.card)
+        pipeline = pipelines.open_pipeline(metadata.path, metadata.card, number_format(device))
+        return cls(pipeline, device, metadata)
 
     @property
     def nbytes(self) -> int:
         networks = self.pipeline.components.values()
         return parameter_bytes(*(n for n in networks if isinstance(n, torch.nn.Module)))
 
-    def taking_part(self, jobs: Sequence[Job]) -> list[Job]:
-        """One job at a time: the one that has begun, else the one whose turn it is."""
-        begun = [job for job in jobs if job.started_at is not None]
-        return [(begun or list(jobs))[0]]
-
     # --- a job's life -----------------------------------------------------------------------
 
     def start(self, jobs: Sequence[Job]) -> list[State]:
-        return [self._begin(_request(job.request)) for job in jobs]
+        return [self._begin(job.request) for job in jobs]
 
     def total_steps(self, job: Job) -> int:
-        return _request(job.request).num_inference_steps
+        return job.request.num_inference_steps
 
     def predict(self, jobs: Sequence[Job]) -> list[None]:
-        return [None] * len(jobs)  # a stock call predicts and moves in one go: see advance
+        return [None] * len(jobs)
 
     def advance(self, job: Job, prediction: None) -> None:
-        call: Stepwise = job.state.call
-        try:
-            call.go_on()
-            while job.step + 1 == job.total and not call.ended:
-                call.go_on()  # solvers of second order have more steps than were asked for
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                "The device has too little memory for this; ask for fewer images."
-            ) from error
+        job.state.call.go_on()
 
-    def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:
-        return [None for _ in jobs]  # each pipeline packs its latents in its own way
+    def undecoded(self, job: Job) -> int:
+        """How many turns the stock call still needs, about; solvers of second order take more."""
+        state: State = job.state
+        return 0 if state.call.ended else max(1, job.request.count - state.turns)
 
-    def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
-        outcomes = []
-        for job in jobs:
-            pictures = torch.from_numpy(np.asarray(job.state.call.result.images))
-            if not torch.isfinite(pictures).all():
-                raise UserError("The numbers ran away at these settings; lower guidance_scale.")
-            rows = pictures.permute(0, 3, 1, 2) * 2 - 1
-            outcomes.append(Outcome(images.to_uint8(rows), notes=job.state.notes))
-        return outcomes
+    def decode(self, jobs: Sequence[Job]) -> list[None]:
+        return [None] * len(jobs)
+
+    def store(self, job: Job, decoded: None) -> None:
+        job.state.call.go_on()
+        job.state.turns += 1
+
+    def result(self, job: Job) -> Result:
+        pictures = torch.from_numpy(np.asarray(job.state.call.result.images))  # (count, H, W, 3)
+        if not torch.isfinite(pictures).all():
+            raise not_finite(self.metadata, job.request)
+        return Result(to_uint8(pictures.permute(0, 3, 1, 2) * 2 - 1), notes=job.state.notes)
 
     # --- the stock call ---------------------------------------------------------------------
 
@@ -125,7 +114,7 @@ class TextToImageFamily(Family):
         pipeline = copy.copy(self.pipeline)
         pipeline.scheduler = copy.deepcopy(self.pipeline.scheduler)  # it holds history
         pipeline.set_progress_bar_config(disable=True)
-        asked: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "num_inference_steps": request.num_inference_steps,
@@ -136,10 +125,10 @@ class TextToImageFamily(Family):
             "callback_on_step_end": _paused,
         }
         if not request.negative_prompt:
-            del asked["negative_prompt"]
+            del arguments["negative_prompt"]
         if "num_images_per_prompt" not in self.takes:
-            asked["prompt"] = [request.prompt] * request.count
-        taken = {name: value for name, value in asked.items() if name in self.takes}
+            arguments["prompt"] = [request.prompt] * request.count
+        taken = {name: value for name, value in arguments.items() if name in self.takes}
         return State(Stepwise(lambda: pipeline(**taken)), self._notes(request))
 
     def _notes(self, request: StableDiffusionRequest) -> tuple[str, ...]:
@@ -147,11 +136,9 @@ class TextToImageFamily(Family):
         notes = [f"{kind} draws with its own scheduler, {type(self.pipeline.scheduler).__name__}."]
         if request.negative_prompt and "negative_prompt" not in self.takes:
             notes.append(f"{kind} knows no negative prompt; it was left out.")
-        if request.film:
-            notes.append(f"{kind} keeps no film of its steps.")
-        if self.card.get("distilled") and request.guided:
-            notes.append(f"{self.card['distilled']} Here it was {request.guidance_scale:g}.")
-        return tuple(notes)
+        if request.trajectory:
+            notes.append(f"{kind} keeps no trajectory of its steps.")
+        return (*notes, *no_use_of_guidance(self.metadata, request))
 
 
 def _paused(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -160,13 +147,31 @@ def _paused(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) ->
     return {}
 
 
-def _request(request: Request) -> StableDiffusionRequest:
-    assert isinstance(request, StableDiffusionRequest)  # the catalogue has checked
-    return request
+def _in_parts(decode: Callable[..., Any], device: Device, scale: int) -> Callable[..., Any]:
+    """A VAE's ``decode`` that pauses after every few pictures; for use in a Stepwise call.
+
+    Args:
+        decode: takes latents (B, ..., h, w), gives a tuple or an output with one tensor.
+        device: where it runs.
+        scale: pixels for each latent pixel, along a side.
+    """
+
+    def decode_in_parts(latents: torch.Tensor, *others: Any, **named: Any) -> Any:
+        pixels = scale**2 * latents.shape[-1] * latents.shape[-2]
+        outputs = []
+        for rows in latents.split(pictures_at_once(device, pixels)):
+            if outputs:
+                pause()
+            outputs.append(decode(rows, *others, **named))
+        pictures = torch.cat([output[0] for output in outputs])
+        first = outputs[0]
+        return (pictures,) if isinstance(first, tuple) else type(first)(sample=pictures)
+
+    return decode_in_parts
 
 
-def number_format(runtime: Runtime) -> torch.dtype:
+def number_format(device: Device) -> torch.dtype:
     """bfloat16 on a GPU that has it: many transformers and T5 overflow in float16."""
-    if runtime.device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if device.torch.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
-    return runtime.dtype
+    return device.dtype

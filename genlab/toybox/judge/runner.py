@@ -2,72 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import torch
+from torch import Tensor
 
-from genlab.engine.runner import OneStepFamily, Outcome, split_rows
-from genlab.images import to_tensor
-from genlab.requests import ReadRequest, Request, UserError
+from genlab.engine.events import Result
+from genlab.engine.tensors import to_tensor
+from genlab.families.one_step import OneStepRunner
 from genlab.toybox.judge.network import Reading, ToyboxJudge
-
-if TYPE_CHECKING:
-    from genlab.engine import Job
+from genlab.toybox.judge.request import ReadRequest
 
 
-class ToyboxJudgeFamily(OneStepFamily):
+class ToyboxJudgeRunner(OneStepRunner):
     """Serves `ReadRequest` for pictures of one or of two objects, uint8 (N, 64, 64, 3).
 
     Extras, the most probable names: `nouns`, `colours` and `places`, for each picture as many as it
     has objects (the place of a single one is None), and `backgrounds`, one for each picture. Also
     `confidence`, the probability of the noun, of the less certain one of two, float32 (N,), and
-    `features`, what the judge's last layer reads, float32 (N, D).
+    `features`, what the judge's last layer reads, float32 (N, K * D) for K objects.
+
+    The pictures of the result are those that it was given.
     """
 
-    name = "judge"
-    requests = (ReadRequest,)
     network_class = ToyboxJudge
 
-    @classmethod
-    def check_request(cls, request: Request, folder: Path) -> None:
-        assert isinstance(request, ReadRequest)
-        if request.images.shape[1:] != (64, 64, 3):
-            shape = " x ".join(str(size) for size in request.images.shape[1:])
-            raise UserError(f"{request.checkpoint} takes 64 x 64 x 3 pictures, not {shape}.")
+    def batch_key(self, request: ReadRequest) -> tuple[str, ...]:
+        return (*super().batch_key(request), str(request.objects))
 
-    def start(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
-        return [to_tensor(_request(job).images) for job in jobs]  # (N, 3, 64, 64)
+    def inputs(self, request: ReadRequest, part: slice) -> tuple[Tensor, ...]:
+        return (to_tensor(request.images[part]),)  # (B, 3, 64, 64)
 
-    def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
-        objects = _request(jobs[0]).objects
+    def outputs(self, request: ReadRequest, *rows: Tensor) -> dict[str, Tensor]:
+        def columns(pictures: Tensor) -> Tensor:
+            """A Reading's columns side by side, as a call returns one tensor."""
+            reading = self.network.read(pictures, request.objects)
+            return torch.cat([part.float().reshape(len(pictures), -1) for part in reading], dim=1)
 
-        def read(pictures: torch.Tensor) -> torch.Tensor:
-            columns = self.network.read(pictures, objects)
-            return torch.cat([column.float().reshape(len(pictures), -1) for column in columns], 1)
+        side_by_side = self.device.call(columns, *rows)  # (B, 3 * K + 2 + K * D)
+        objects = request.objects
+        widths = [objects, objects, 1, 1, objects]
+        widths.append(side_by_side.shape[1] - sum(widths))
+        return dict(zip(Reading._fields, side_by_side.split(widths, dim=1), strict=True))
 
-        return split_rows(self.runtime.call(read, torch.cat([job.state for job in jobs])), jobs)
-
-    def finish(self, jobs: Sequence[Job]) -> list[Outcome]:
-        return [Outcome(_request(job).images, self._extras(job)) for job in jobs]
-
-    def _extras(self, job: Job) -> dict[str, Any]:
-        objects = _request(job).objects
-        state = job.state.cpu()
-        widths = [objects, objects, 1, 1, objects, state.shape[1] - 3 * objects - 2]
-        numbers = state.split(widths, dim=1)  # the columns of a Reading
-        nouns, colours, backgrounds, sideways = (n.long() for n in numbers[:4])
-        confidence, features = numbers[4:]
+    def report(self, request: ReadRequest, outputs: dict[str, Tensor]) -> Result:
         reading = Reading(
-            nouns, colours, backgrounds[:, 0], sideways[:, 0] > 0, confidence, features
+            nouns=outputs["nouns"].long(),
+            colours=outputs["colours"].long(),
+            backgrounds=outputs["backgrounds"][:, 0].long(),
+            side_by_side=outputs["side_by_side"][:, 0] > 0,
+            confidence=outputs["confidence"],
+            features=outputs["features"],
         )
-        return self.network.named(reading) | {
-            "confidence": confidence.amin(dim=1).numpy(),
-            "features": features.numpy(),
+        extras = self.network.named(reading) | {
+            "confidence": reading.confidence.amin(dim=1).numpy(),
+            "features": reading.features.numpy(),
         }
-
-
-def _request(job: Job) -> ReadRequest:
-    assert isinstance(job.request, ReadRequest)  # the catalogue has checked
-    return job.request
+        return Result(request.images, extras)
