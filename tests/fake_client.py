@@ -71,7 +71,8 @@ class FakeRegistry:
 
 def fake_context(client: Client, registry: Any = None) -> AppContext:
     """What a page is given, with nothing behind it."""
-    return AppContext(Settings(), registry or FakeRegistry(), client)
+    models: Any = registry or FakeRegistry()
+    return AppContext(Settings(), models, client)
 
 
 def pictures(request: Any, side: int = 8) -> Result:

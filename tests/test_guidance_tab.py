@@ -242,7 +242,7 @@ def kept(request: PixelDiffusionRequest, count: int | None = None) -> dict[str, 
     return extras
 
 
-def film_frames(answer: Any, **changes: Any) -> dict[str, Any]:
+def trajectory_frames(answer: Any, **changes: Any) -> dict[str, Any]:
     values = GuidanceInputs.of(VALUES)
     settings = replace(values, **changes)
     return together(
@@ -251,7 +251,7 @@ def film_frames(answer: Any, **changes: Any) -> dict[str, Any]:
 
 
 def test_every_method_is_shown_with_what_steers_it() -> None:
-    shown = film_frames(lambda r: [drawn(r, extras=kept(r))])["guidance-film-shown"]
+    shown = trajectory_frames(lambda r: [drawn(r, extras=kept(r))])["guidance-film-shown"]
     assert all(method.title in shown for method in METHODS.values())
     assert shown.count('class="step-image') == 2 + (2 + 2) + (2 + 3)
     assert "their difference" in shown
@@ -270,7 +270,7 @@ def test_a_method_that_failed_says_so_above_the_others() -> None:
             return [Failed("The numbers ran away.")]
         return [drawn(request, extras=kept(request))]
 
-    shown = film_frames(answer)["guidance-film-shown"]
+    shown = trajectory_frames(answer)["guidance-film-shown"]
     assert shown.startswith('<p class="complaint" role="alert">The numbers ran away.')
     assert METHODS["none"].title in shown
     assert METHODS["classifier"].title not in shown

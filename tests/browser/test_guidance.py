@@ -17,7 +17,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 @pytest.fixture
-def lab(visitor: Visitor) -> Visitor:
+def guidance(visitor: Visitor) -> Visitor:
     """A visitor on the Guidance tab who asks for three digits in a few steps."""
     visitor.open_tab("Guidance")
     visitor.enter("guidance-digits", "3 1 4")
@@ -30,40 +30,40 @@ def drawn(pictures: list[Picture]) -> bool:
     return len({p.hash for p in pictures}) > 1 and all(p.deviation > 5 for p in pictures)
 
 
-def run(lab: Visitor, mode: str) -> None:
+def run(guidance: Visitor, mode: str) -> None:
     """Press a mode's button and wait for its pictures and their figures."""
-    lab.press(f"{mode}-generate")
-    expect(lab.find(f"{mode}-status")).to_contain_text(
+    guidance.press(f"{mode}-generate")
+    expect(guidance.find(f"{mode}-status")).to_contain_text(
         re.compile(r"\d pictures in"), timeout=3 * PATIENCE
     )
-    expect(lab.find(f"{mode}-stop")).to_be_disabled(timeout=PATIENCE)
+    expect(guidance.find(f"{mode}-stop")).to_be_disabled(timeout=PATIENCE)
 
 
-def test_a_typed_row_is_drawn_three_ways_from_the_same_noise(lab: Visitor) -> None:
-    run(lab, "guidance")
-    assert "9 pictures in" in lab.status("guidance")
-    seen = {name: lab.pictures(f"guidance-{name}-gallery", 3) for name in METHODS}
+def test_a_typed_row_is_drawn_three_ways_from_the_same_noise(guidance: Visitor) -> None:
+    run(guidance, "guidance")
+    assert "9 pictures in" in guidance.status("guidance")
+    seen = {name: guidance.pictures(f"guidance-{name}-gallery", 3) for name in METHODS}
     assert all(drawn(pictures) for pictures in seen.values())
     assert len({tuple(p.hash for p in pictures) for pictures in seen.values()}) == 3
     for name in METHODS:
-        expect(lab.find(f"guidance-{name}-strip")).to_contain_text("as asked")
-        expect(lab.find(f"guidance-{name}-strip")).to_contain_text("Time")
+        expect(guidance.find(f"guidance-{name}-strip")).to_contain_text("as asked")
+        expect(guidance.find(f"guidance-{name}-strip")).to_contain_text("Time")
 
 
-def test_without_scale_both_kinds_draw_what_the_unguided_model_draws(lab: Visitor) -> None:
-    lab.enter("guidance-free-scale", 0)
-    lab.enter("guidance-classifier-scale", 0)
-    run(lab, "guidance")
-    seen = [lab.pictures(f"guidance-{name}-gallery", 3) for name in METHODS]
+def test_without_scale_both_kinds_draw_what_the_unguided_model_draws(guidance: Visitor) -> None:
+    guidance.enter("guidance-free-scale", 0)
+    guidance.enter("guidance-classifier-scale", 0)
+    run(guidance, "guidance")
+    seen = [guidance.pictures(f"guidance-{name}-gallery", 3) for name in METHODS]
     for pictures in seen[1:]:
         for one, other in zip(seen[0], pictures, strict=True):
             assert one.deviation == pytest.approx(other.deviation, abs=1)
 
 
-def test_the_film_follows_the_arrow_keys_without_asking_anybody(lab: Visitor) -> None:
-    lab.open_tab("Filmstrip")
-    run(lab, "guidance-film")
-    shown = lab.find("guidance-film-shown")
+def test_the_trajectory_follows_the_arrow_keys_without_asking_anybody(guidance: Visitor) -> None:
+    guidance.open_tab("Filmstrip")
+    run(guidance, "guidance-film")
+    shown = guidance.find("guidance-film-shown")
     expect(shown.locator(".step-image")).to_have_count(2 + 4 + 5)
     expect(shown).to_contain_text("Step 12 of 12")
     frame = shown.locator(".step-image").first
@@ -71,82 +71,82 @@ def test_the_film_follows_the_arrow_keys_without_asking_anybody(lab: Visitor) ->
     assert frame.evaluate(place) == "100%"
     mark = "curve => [curve.querySelector('.mark'), ...curve.querySelectorAll('.dot')].map("
     mark += "part => [part.offsetLeft, part.offsetTop]).join()"
-    last = lab.find("guidance-film-confidence").evaluate(mark)
+    last = guidance.find("guidance-film-confidence").evaluate(mark)
     sent: list[str] = []
-    lab.page.on("request", lambda request: sent.append(request.url))
-    slider = lab.find("guidance-film-step").locator("input[type=range]")
+    guidance.page.on("request", lambda request: sent.append(request.url))
+    slider = guidance.find("guidance-film-step").locator("input[type=range]")
     slider.focus()
     slider.press("Home")
     expect(shown).to_contain_text("Step 1 of 12")
     assert frame.evaluate(place) == "0%"
     slider.press("ArrowRight")
     expect(shown).to_contain_text("Step 2 of 12")
-    assert lab.find("guidance-film-confidence").evaluate(mark) != last
+    assert guidance.find("guidance-film-confidence").evaluate(mark) != last
     assert [url for url in sent if "queue" in url] == []
 
 
-def test_a_new_run_is_shown_at_the_step_where_the_slider_stood(lab: Visitor) -> None:
-    lab.open_tab("Filmstrip")
-    run(lab, "guidance-film")
-    shown = lab.find("guidance-film-shown")
-    slider = lab.find("guidance-film-step").locator("input[type=range]")
+def test_a_new_run_is_shown_at_the_step_where_the_slider_stood(guidance: Visitor) -> None:
+    guidance.open_tab("Filmstrip")
+    run(guidance, "guidance-film")
+    shown = guidance.find("guidance-film-shown")
+    slider = guidance.find("guidance-film-step").locator("input[type=range]")
     slider.focus()
     slider.press("Home")
     slider.press("ArrowRight")
     expect(shown).to_contain_text("Step 2 of 12")
-    lab.enter("guidance-steps", 9)
-    run(lab, "guidance-film")
+    guidance.enter("guidance-steps", 9)
+    run(guidance, "guidance-film")
     expect(shown).to_contain_text("Step 2 of 9")
     slider.press("End")
     expect(shown).to_contain_text("Step 9 of 9")
-    lab.enter("guidance-steps", 11)
-    run(lab, "guidance-film")
+    guidance.enter("guidance-steps", 11)
+    run(guidance, "guidance-film")
     expect(shown).to_contain_text("Step 11 of 11")
 
 
-def test_the_film_is_of_the_chosen_picture(lab: Visitor) -> None:
-    lab.open_tab("Filmstrip")
-    lab.enter("guidance-film-picture", 4)
-    lab.press("guidance-film-generate")
-    expect(lab.find("guidance-film-status").get_by_role("alert")).to_have_text(
+def test_the_trajectory_is_of_the_chosen_picture(guidance: Visitor) -> None:
+    guidance.open_tab("Filmstrip")
+    guidance.enter("guidance-film-picture", 4)
+    guidance.press("guidance-film-generate")
+    expect(guidance.find("guidance-film-status").get_by_role("alert")).to_have_text(
         "Picture is 4, but the row has 1 to 3.", timeout=PATIENCE
     )
-    lab.enter("guidance-film-picture", 2)
-    run(lab, "guidance-film")
-    expect(lab.find("guidance-film-shown").locator(".step-image").first).to_be_visible()
+    guidance.enter("guidance-film-picture", 2)
+    run(guidance, "guidance-film")
+    expect(guidance.find("guidance-film-shown").locator(".step-image").first).to_be_visible()
 
 
-def test_the_same_noise_is_drawn_in_one_to_a_hundred_steps(lab: Visitor) -> None:
-    lab.open_tab("Steps")
-    run(lab, "guidance-ladder")
-    rows = {steps: lab.pictures(f"guidance-ladder-{steps}", 3) for steps in STEPS}
+def test_the_same_noise_is_drawn_in_one_to_a_hundred_steps(guidance: Visitor) -> None:
+    guidance.open_tab("Steps")
+    run(guidance, "guidance-ladder")
+    rows = {steps: guidance.pictures(f"guidance-ladder-{steps}", 3) for steps in STEPS}
     assert all(drawn(pictures) for pictures in rows.values())
     assert rows[1][0].hash != rows[50][0].hash
     for steps in STEPS:
-        expect(lab.find(f"guidance-ladder-{steps}")).to_contain_text("as asked")
-        expect(lab.find(f"guidance-ladder-{steps}")).to_contain_text(re.compile(r"\d m?s"))
+        expect(guidance.find(f"guidance-ladder-{steps}")).to_contain_text("as asked")
+        expect(guidance.find(f"guidance-ladder-{steps}")).to_contain_text(re.compile(r"\d m?s"))
 
 
-def test_scales_are_plotted_as_measured_and_redrawn_live(lab: Visitor) -> None:
-    lab.enter("guidance-steps", 4)
-    lab.enter("guidance-free-scale", 8)
-    lab.open_tab("Scale")
-    expect(lab.find("guidance-scales-measured")).to_contain_text("pictures a point")
-    dots = lab.find("guidance-scales-label-accuracy").locator(".scatterlayer .points path")
+def test_scales_are_plotted_as_measured_and_redrawn_live(guidance: Visitor) -> None:
+    guidance.enter("guidance-steps", 4)
+    guidance.enter("guidance-free-scale", 8)
+    guidance.open_tab("Scale")
+    expect(guidance.find("guidance-scales-measured")).to_contain_text("pictures a point")
+    dots = guidance.find("guidance-scales-label-accuracy").locator(".scatterlayer .points path")
     expect(dots.nth(5)).to_be_attached(timeout=PATIENCE)
     before = dots.count()
-    plot = lab.find("guidance-scales-fid")
+    plot = guidance.find("guidance-scales-fid")
     place = plot.evaluate(
         """plot => (parseFloat(getComputedStyle(plot, '::after').left) - 46)
             / (plot.clientWidth - 58)"""
     )
     assert place == pytest.approx((8 / 32) ** 0.5, abs=0.01), "the mark is at the slider's scale"
-    lab.enter("guidance-scales-samples", 10)
-    run(lab, "guidance-scales")
+    guidance.enter("guidance-scales-samples", 10)
+    run(guidance, "guidance-scales")
     for method in METHODS[1:]:
         for scale in (0, 1, 16):
-            assert drawn(lab.pictures(f"guidance-scales-{method}-{scale}", 10))
-    expect(lab.find("guidance-scales-classifier-4")).to_contain_text("as asked")
+            assert drawn(guidance.pictures(f"guidance-scales-{method}-{scale}", 10))
+    expect(guidance.find("guidance-scales-classifier-4")).to_contain_text("as asked")
     expect(dots).to_have_count(before + 12, timeout=PATIENCE)
 
 
@@ -160,42 +160,44 @@ def test_scales_are_plotted_as_measured_and_redrawn_live(lab: Visitor) -> None:
     ],
 )
 def test_a_bad_value_shows_its_sentence(
-    lab: Visitor, field: str, value: object, sentence: str
+    guidance: Visitor, field: str, value: object, sentence: str
 ) -> None:
-    lab.enter(f"guidance-{field}", value)
-    lab.press("guidance-generate")
-    expect(lab.find("guidance-status").get_by_role("alert")).to_contain_text(
+    guidance.enter(f"guidance-{field}", value)
+    guidance.press("guidance-generate")
+    expect(guidance.find("guidance-status").get_by_role("alert")).to_contain_text(
         sentence, timeout=PATIENCE
     )
 
 
-def test_what_one_method_refuses_is_said_in_its_place_and_the_others_draw(lab: Visitor) -> None:
-    lab.enter("guidance-classifier-scale", 1e6)
-    run(lab, "guidance")
-    expect(lab.find("guidance-classifier-gallery").get_by_role("alert")).to_contain_text(
+def test_what_one_method_refuses_is_said_in_its_place_and_the_others_draw(
+    guidance: Visitor,
+) -> None:
+    guidance.enter("guidance-classifier-scale", 1e6)
+    run(guidance, "guidance")
+    expect(guidance.find("guidance-classifier-gallery").get_by_role("alert")).to_contain_text(
         "guidance_scale is 1000000, but must be a number from 0 to 50"
     )
-    assert drawn(lab.pictures("guidance-none-gallery", 3))
-    assert drawn(lab.pictures("guidance-classifier-free-gallery", 3))
+    assert drawn(guidance.pictures("guidance-none-gallery", 3))
+    assert drawn(guidance.pictures("guidance-classifier-free-gallery", 3))
 
 
-def test_stop_stops_all_three(lab: Visitor) -> None:
-    lab.enter("guidance-steps", 1000)
-    lab.press("guidance-generate")
-    expect(lab.find("guidance-status")).to_contain_text("of 1000", timeout=PATIENCE)
-    lab.press("guidance-stop")
-    expect(lab.find("guidance-status")).to_contain_text("Stopped", timeout=PATIENCE)
+def test_stop_stops_all_three(guidance: Visitor) -> None:
+    guidance.enter("guidance-steps", 1000)
+    guidance.press("guidance-generate")
+    expect(guidance.find("guidance-status")).to_contain_text("of 1000", timeout=PATIENCE)
+    guidance.press("guidance-stop")
+    expect(guidance.find("guidance-status")).to_contain_text("Stopped", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("visitor", [PHONE], indirect=True, ids=["390 px"])
-def test_a_phone_never_scrolls_sideways(lab: Visitor) -> None:
-    lab.enter("guidance-steps", 3)
-    assert lab.overflow() == 0
+def test_a_phone_never_scrolls_sideways(guidance: Visitor) -> None:
+    guidance.enter("guidance-steps", 3)
+    assert guidance.overflow() == 0
     for title, mode in (
         ("Side by side", "guidance"), ("Filmstrip", "guidance-film"),
         ("Steps", "guidance-ladder"), ("Scale", "guidance-scales"),
     ):  # fmt: skip
-        lab.open_tab(title)
-        assert lab.overflow() == 0, title
-        run(lab, mode)
-        assert lab.overflow() == 0, f"{title} with pictures"
+        guidance.open_tab(title)
+        assert guidance.overflow() == 0, title
+        run(guidance, mode)
+        assert guidance.overflow() == 0, f"{title} with pictures"

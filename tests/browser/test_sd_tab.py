@@ -77,23 +77,23 @@ def test_a_grid_of_one_setting_twice_is_refused_in_one_sentence(bench: Visitor) 
     )
 
 
-def test_the_step_slider_moves_through_the_film_without_asking_the_server(bench: Visitor) -> None:
+def test_the_step_slider_moves_through_the_run_without_asking_the_server(bench: Visitor) -> None:
     bench.open_tab("What CFG does")
     bench.press("sd-cfg-generate")
-    film = bench.find("sd-cfg-film")
-    expect(film.locator(".step-image")).to_have_count(4, timeout=PATIENCE)
-    expect(film.locator("output")).to_contain_text("4 of 4")
-    seen = film.evaluate(
-        """film => {
-            const slider = film.querySelector("input");
+    view = bench.find("sd-cfg-film")
+    expect(view.locator(".step-image")).to_have_count(4, timeout=PATIENCE)
+    expect(view.locator("output")).to_contain_text("4 of 4")
+    seen = view.evaluate(
+        """view => {
+            const slider = view.querySelector("input");
             slider.value = 1;
             slider.dispatchEvent(new Event("input", {bubbles: true}));
-            const images = [...film.querySelectorAll(".step-image")];
+            const images = [...view.querySelectorAll(".step-image")];
             return images.map(image => getComputedStyle(image).backgroundPositionX);
         }"""
     )
     assert seen == ["0%"] * 4, "in the same moment, so nobody was asked"
-    expect(film.locator("output")).to_contain_text("1 of 4")
+    expect(view.locator("output")).to_contain_text("1 of 4")
 
 
 def test_curves_are_measured_and_the_slider_is_marked_on_them(bench: Visitor) -> None:
