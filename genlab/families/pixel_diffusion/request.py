@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from genlab.requests import SampleRequest, one_of
 
 GuidanceName = Literal["none", "classifier-free", "classifier"]
 GUIDANCES: tuple[str, ...] = get_args(GuidanceName)
+_CHOICES: Any = {"choices": pixel_scheduler_names}  # pydantic would have JSON here; see `one_of`
 
 
 class PixelDiffusionRequest(SampleRequest):
@@ -40,7 +41,7 @@ class PixelDiffusionRequest(SampleRequest):
     scheduler: Annotated[str, one_of(pixel_scheduler_names)] = Field(
         "ddim",
         description="the rule from predicted noise to the next picture",
-        json_schema_extra={"choices": pixel_scheduler_names},
+        json_schema_extra=_CHOICES,
     )
     eta: float = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="noise that DDIM adds; of DDIM only"

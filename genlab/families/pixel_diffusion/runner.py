@@ -185,9 +185,11 @@ class PixelDiffusionRunner(Runner):
     def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:
         pictures: list[np.ndarray | None] = []
         for job in jobs:
-            denoised = job.state.denoised
-            shown = denoised is not None and bool(torch.isfinite(denoised).all())
-            pictures.append(to_uint8(denoised) if shown else None)
+            denoised: Tensor | None = job.state.denoised
+            if denoised is None or not torch.isfinite(denoised).all():
+                pictures.append(None)
+            else:
+                pictures.append(to_uint8(denoised))
         return pictures
 
     def result(self, job: Job) -> Result:

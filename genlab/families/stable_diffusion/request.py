@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from genlab.diffusion.schedulers import scheduler_names
 from genlab.requests import SampleRequest, one_of
+
+_CHOICES: Any = {"choices": scheduler_names}  # pydantic would have JSON here; see `one_of`
 
 
 class StableDiffusionRequest(SampleRequest):
@@ -28,7 +30,7 @@ class StableDiffusionRequest(SampleRequest):
     scheduler: Annotated[str, one_of(scheduler_names)] = Field(
         "dpmpp-2m",
         description="the rule from predicted noise to the next, cleaner picture",
-        json_schema_extra={"choices": scheduler_names},
+        json_schema_extra=_CHOICES,
     )
     count: int = Field(4, ge=1, le=16, description="how many images")
     preview_every: int = Field(0, ge=0, le=100, description="0: no previews")
