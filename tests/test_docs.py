@@ -42,12 +42,13 @@ def commands() -> list[str]:
 
 def api_names(empty: Path) -> list[str]:
     """Every public endpoint of the page, which is there even when no checkpoint is."""
-    from genlab.engine import Engine, Runtime
-    from genlab.models.registry import Catalogue
-    from genlab.ui.page import Lab, build_page
+    from genlab.models.registry import Registry
+    from genlab.serving.thread import ThreadClient
+    from genlab.ui.context import AppContext
+    from genlab.ui.page import build_page
 
-    catalogue = Catalogue(empty, Runtime("cpu"))
-    page = build_page(Lab(Settings(), catalogue, Engine(catalogue)))
+    registry = Registry(empty)
+    page = build_page(AppContext(Settings(), registry, ThreadClient(registry, Settings())))
     return sorted(page.get_api_info()["named_endpoints"])
 
 
