@@ -436,3 +436,15 @@ def test_a_null_label_stands_beside_the_ten_classes(root):
     generators: Sequence[torch.Generator] = [torch.Generator().manual_seed(0)] * 1
     (picture,) = pipeline([NULL_LABEL], 2, generator=generators)
     assert picture.size == (28, 28)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scheduler", pixel_scheduler_names())
+def test_a_gpu_draws_the_pictures_that_a_cpu_draws(models, runner, scheduler):
+    on_gpu = PixelDiffusionRunner.open(models["ddpm"], Device("cuda"), models.get)
+    requests = [
+        guided(scheduler=scheduler, guidance=kind, eta=0.5 if scheduler == "ddim" else 0)
+        for kind in KINDS
+    ]
+    for there, here in zip(pictures(on_gpu, *requests), pictures(runner, *requests), strict=True):
+        assert np.abs(there - here).mean() < 1, "the noise is a CPU's either way"
