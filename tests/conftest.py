@@ -14,6 +14,11 @@ from pathlib import Path
 
 import pytest
 
+# Tiny networks gain nothing from a second thread, and two pools that wait for each other on a busy
+# machine are many times slower. The app that the browser tests start has its own.
+THREADS = os.environ.get("OMP_NUM_THREADS")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PROJECT = Path(__file__).resolve().parent.parent
 START_LIMIT = 240  # seconds; a busy two-core machine imports torch and gradio in 40
 BROKEN = "cut-short"  # a damaged checkpoint that lies among the real ones
@@ -65,7 +70,7 @@ def app_url(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         app = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=PROJECT,
-            env=os.environ | settings,
+            env=own_threads() | settings,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -80,6 +85,14 @@ def app_url(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             except subprocess.TimeoutExpired:
                 app.kill()
     assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
+
+
+def own_threads() -> dict[str, str]:
+    """The environment as it was before the tests took one thread for themselves."""
+    environment = dict(os.environ)
+    if THREADS is None:
+        del environment["OMP_NUM_THREADS"]
+    return environment
 
 
 def free_port() -> int:
