@@ -48,6 +48,19 @@ def test_a_vae_draws_beside_its_twin_without_kl(visitor: Visitor) -> None:
     expect(visitor.find("vae-strip")).to_contain_text("Sharpness")
 
 
+def test_finished_pictures_come_by_address_and_are_enlarged_by_whole_pixels(
+    visitor: Visitor,
+) -> None:
+    visitor.enter("vae-count", 4)
+    visitor.generate("vae")
+    visitor.pictures("vae-gallery", 4)
+    for image in visitor.find("vae-gallery").locator("img").all():
+        assert re.fullmatch(r"pictures/[0-9a-f]{64}\.png", image.get_attribute("src") or "")
+        expect(image).to_have_css("image-rendering", "pixelated")
+        answer = visitor.page.request.get(f"{visitor.page.url}{image.get_attribute('src')}")
+        assert "immutable" in answer.headers["cache-control"]
+
+
 def test_the_same_seed_gives_the_same_pictures_and_the_dice_others(visitor: Visitor) -> None:
     seen = []
     for seed in (7, 8, 7):
