@@ -14,21 +14,19 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from genlab import generation_metadata
+from genlab.engine.core import Core
+from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.families.gan.request import GANRequest
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.request import VAERequest
 from genlab.generation_metadata import GenerationMetadata
+from genlab.models.cache import ModelCache
 from genlab.models.registry import Registry
 from genlab.requests import MAX_SEED, SampleRequest, UserError, parse_request
-from genlab.serving.local_core import build_core
-from genlab.settings import Settings
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
-KINDS = {
-    kind.__name__: kind for kind in (StableDiffusionRequest, PixelDiffusionRequest, VAERequest)
-}
 VERSIONS = (
     '"versions": {"genlab": "0.1.0", "torch": "2.14.1", "diffusers": "0.42.1", '
     '"transformers": "5.23.0"}}'
@@ -80,7 +78,7 @@ def request(**values: object) -> StableDiffusionRequest:
 
 
 def drawn(registry: Registry, wanted: SampleRequest) -> Result:
-    core = build_core(registry, Settings(device="cpu"))
+    core = Core(ModelCache(registry, Device("cpu", graphs=False)))
     core.add(1, wanted, "somebody")
     for _ in range(1000):
         for _, event in core.step():

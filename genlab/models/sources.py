@@ -140,13 +140,13 @@ def read_spec(spec: str) -> Source:
         if where.lower() in DISTILLED_MODELS:
             distilled = True if distilled is None else distilled
         return Source(name, name, where, "hub", distilled=distilled)
-    path = Path(where).expanduser()
+    path = Path(where).expanduser().resolve()
     if kind == "file" and path.suffix != ".safetensors":
         raise UserError("it is no .safetensors file; pickled weights are never loaded.")
     name = path.name.removesuffix(".safetensors")
     if distilled is None and name.lower() in _names_of_copies(kind):
         distilled = True
-    return Source(name, name, str(path.resolve()), kind, distilled=distilled)
+    return Source(name, name, str(path), kind, distilled=distilled)
 
 
 def _names_of_copies(kind: Kind) -> frozenset[str]:
@@ -158,7 +158,9 @@ def _names_of_copies(kind: Kind) -> frozenset[str]:
 def _kind_of_path(where: str) -> Kind | None:
     """Whether a folder or a file is there; None if neither, or if nobody may look."""
     try:
-        path = Path(where).expanduser()
+        path = Path(where).expanduser().resolve()
+        if not where or not path.name:
+            return None  # nothing, or the root of the disk
         return "folder" if path.is_dir() else "file" if path.is_file() else None
     except (OSError, RuntimeError, ValueError):  # too long a name, no such user, a null byte
         return None
