@@ -1,0 +1,181 @@
+"""Figures of what was drawn; and what was drawn is never lost because measuring it failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from genlab.engine.core import Core
+from genlab.engine.device import Device
+from genlab.engine.events import FINAL, Result
+from genlab.families.classifier.request import ClassifyRequest
+from genlab.families.description import Judge
+from genlab.families.vae.network import ConvVAE
+from genlab.families.vae.request import VAERequest
+from genlab.formats.model_card import update_metrics, write_card
+from genlab.models import judging as judging_module
+from genlab.models.cache import ModelCache
+from genlab.models.families import FAMILIES
+from genlab.models.judging import Judging
+from genlab.models.registry import Registry
+from genlab.requests import UserError, parse_request
+from tests.tiny_diffusion import save_tiny_judge
+
+DRAWN = Result(np.zeros((2, 28, 28), np.uint8), {"z": 1}, ("a note",), fingerprint="f", seconds=2.0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A VAE with an FID in its card, and a judge of its data set."""
+    torch.manual_seed(0)
+    ConvVAE(5, (4, 4), 16).save_pretrained(tmp_path / "vae")
+    write_card(tmp_path / "vae", "vae", "A VAE", "mnist", "", metrics={"fid": 3.5})
+    save_tiny_judge(tmp_path)
+    return tmp_path
+
+
+def request(**values: Any) -> VAERequest:
+    return parse_request(VAERequest, checkpoint="vae", count=2, judge=True, **values)
+
+
+def answer() -> Result:
+    probs = np.eye(10, dtype=np.float32)[[3, 3]]
+    return Result(DRAWN.images, {"probs": probs, "features": np.zeros((2, 8), np.float32)})
+
+
+def test_a_judged_picture_comes_with_all_figures(root: Path):
+    registry = Registry(root)
+    core = Core(ModelCache(registry, Device("cpu", graphs=False)), Judging(registry).follow_up)
+    core.add(1, request(), "somebody")
+    events: list[Any] = []
+    while not any(isinstance(event, FINAL) for event in events):
+        events += [event for _, event in core.step()]
+    (result,) = [event for event in events if isinstance(event, FINAL)]
+    assert isinstance(result, Result), result
+    assert result.images.shape == (2, 28, 28)
+    assert result.figures["fid"] == 3.5
+    assert {"sharpness_percent", "class_histogram", "mean_confidence"} <= result.figures.keys()
+    assert result.notes == ()
+    json.dumps(result.figures, allow_nan=False)
+
+
+def test_the_judge_is_asked_about_the_pictures_and_its_answer_becomes_figures(root: Path):
+    follow = Judging(Registry(root)).follow_up(request(), DRAWN)
+    assert follow is not None
+    assert isinstance(follow.request, ClassifyRequest)
+    assert follow.request.checkpoint == "judge"
+    assert follow.request.images is DRAWN.images
+    merged = follow.merge(DRAWN, answer())
+    assert merged.figures["class_histogram"]["3"] == 1.0
+    assert replace(merged, figures={}) == DRAWN, "pictures, extras, notes and times stay"
+
+
+def test_the_fid_of_a_card_is_shown_for_what_it_was_measured_on_only(root: Path):
+    judging = Judging(Registry(root))
+    for wanted, shown in ((request(), True), (request(temperature=0.5), False)):
+        follow = judging.follow_up(wanted, DRAWN)
+        assert follow is not None
+        assert ("fid" in follow.merge(DRAWN, None).figures) is shown
+
+
+def test_without_a_judge_there_are_the_figures_that_need_none(root: Path):
+    write_card(root / "vae", "vae", "A VAE", "nobody knows", "", metrics={"fid": 3.5})
+    follow = Judging(Registry(root)).follow_up(request(), DRAWN)
+    assert follow is not None
+    assert follow.request is None
+    merged = follow.merge(DRAWN, None)
+    assert (merged.figures, merged.notes) == ({"fid": 3.5}, ("a note",))
+
+
+def test_pictures_that_the_judge_cannot_take_are_not_asked_about(root: Path):
+    coloured = replace(DRAWN, images=np.zeros((2, 16, 16, 3), np.uint8))
+    follow = Judging(Registry(root)).follow_up(request(), coloured)
+    assert follow is not None
+    assert follow.request is None
+    assert follow.merge(coloured, None).notes == ("a note",)
+
+
+def test_a_model_that_has_gone_meanwhile_is_not_judged(root: Path):
+    registry = Registry(root)
+    registry.entries = {}
+    assert Judging(registry).follow_up(request(), DRAWN) is None
+
+
+# --- what fails -----------------------------------------------------------------------------------
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def judged_by(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    judge = FAMILIES["classifier"].judge
+    assert isinstance(judge, Judge)
+    changed = replace(FAMILIES["classifier"], judge=replace(judge, **changes))
+    monkeypatch.setitem(FAMILIES, "classifier", changed)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (KeyError("probs"), r"something went wrong (KeyError); the log says why."),
+        (UserError("It is too late."), "It is too late."),
+    ],
+)
+@pytest.mark.parametrize("part", ["question", "figures"])
+def test_a_judge_that_fails_leaves_the_pictures_and_says_why(
+    root: Path, monkeypatch, part: str, error: Exception, why: str
+):
+    judged_by(monkeypatch, **{part: failing(error)})
+    follow = Judging(Registry(root)).follow_up(request(), DRAWN)
+    assert follow is not None
+    merged = follow.merge(DRAWN, answer() if follow.request is not None else None)
+    assert merged.images is DRAWN.images
+    assert merged.figures == {"fid": 3.5}, "what could be known is there"
+    assert merged.notes == ("a note", f"The pictures could not be measured: {why}")
+
+
+def test_a_familys_own_figures_may_fail_too(root: Path, monkeypatch):
+    changed = replace(FAMILIES["vae"], own_figures=failing(ZeroDivisionError()))
+    monkeypatch.setitem(FAMILIES, "vae", changed)
+    follow = Judging(Registry(root)).follow_up(request(), DRAWN)
+    assert follow is not None
+    merged = follow.merge(DRAWN, answer())
+    assert "class_histogram" in merged.figures
+    assert "ZeroDivisionError" in merged.notes[-1]
+
+
+def test_a_card_with_words_for_an_fid_costs_no_picture(root: Path):
+    update_metrics(root / "vae", {"fid": "good"})
+    follow = Judging(Registry(root)).follow_up(request(), DRAWN)
+    assert follow is not None
+    merged = follow.merge(DRAWN, answer())
+    assert "fid" not in merged.figures
+    assert "class_histogram" in merged.figures
+
+
+def test_a_judge_that_is_too_large_is_a_note(root: Path):
+    registry = Registry(root)
+    registry.memory_bytes = registry.entry("judge").parameters
+    follow = Judging(registry).follow_up(request(), DRAWN)
+    assert follow is not None
+    assert follow.request is None
+    assert "GENLAB_MEMORY_GB allows" in follow.merge(DRAWN, None).notes[-1]
+
+
+def test_figures_that_json_cannot_hold_are_left_out(root: Path, monkeypatch):
+    numbers = {"good": 1.0, "nan": float("nan"), "array": np.zeros(3)}
+    monkeypatch.setattr(judging_module, "card_figures", lambda *_: numbers)
+    follow = Judging(Registry(root)).follow_up(request(), DRAWN)
+    assert follow is not None
+    assert follow.merge(DRAWN, None).figures == {"good": 1.0}
