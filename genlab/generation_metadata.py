@@ -66,14 +66,15 @@ class GenerationMetadata:
                 content, ensure_ascii=False
             ).encode()  # no half of a character, such as \ud800
             number = int(content.get("format", FORMAT))
-            name, values = str(content["kind"]), dict(content["request"])
+            name = str(content["kind"])
+            values: dict[str, Any] = dict(content["request"])
             family, sha256 = str(content["family"]), str(content["checkpoint_sha256"])
             versions = {str(name): str(v) for name, v in dict(content["versions"]).items()}
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise UserError("The recipe in this picture is damaged.") from None
         if name not in kinds:
             raise UserError(f"The recipe is for a {name[:60]!r}, which GenLab does not know.")
-        values = {RENAMED.get(name, name): value for name, value in values.items()}
+        values = {RENAMED.get(key, key): value for key, value in values.items()}
         if number > FORMAT or _is_newer(versions.get("genlab", "")):
             _refuse_unknown(kinds[name], values, versions)
         try:

@@ -123,7 +123,7 @@ def test_a_picture_as_gradio_saves_it_carries_its_metadata(registry: Registry, t
     picture = generation_metadata.put(Image.new("RGB", (16, 16), "red"), own)
     chunks = PngInfo()
     for key, value in picture.info.items():  # as gradio.processing_utils.encode_pil_to_bytes does
-        chunks.add_text(key, value)
+        chunks.add_text(str(key), str(value))
     picture.save(tmp_path / "picture.png", pnginfo=chunks)
     assert registry.restore((tmp_path / "picture.png").read_bytes()) == (own.request, ())
 

@@ -157,11 +157,13 @@ def test_a_familys_own_figures_may_fail_too(root: Path, monkeypatch):
 
 def test_a_card_with_words_for_an_fid_costs_no_picture(root: Path):
     update_metrics(root / "vae", {"fid": "good"})
+    update_metrics(root / "judge", {"sharpness": "high"})
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
     merged = follow.merge(DRAWN, answer())
-    assert "fid" not in merged.figures
+    assert {"fid", "sharpness_percent"}.isdisjoint(merged.figures)
     assert "class_histogram" in merged.figures
+    assert merged.notes == ("a note",)
 
 
 def test_a_judge_that_is_too_large_is_a_note(root: Path):

@@ -211,7 +211,11 @@ def test_only_models_not_in_use_are_unloaded(registry: Registry):
 
 def test_a_model_that_is_being_loaded_is_not_made_room_of(registry, background, monkeypatch):
     go_on = threading.Event()
-    on_open(monkeypatch, lambda *_: bool(go_on.wait(60)) or None)
+
+    def hold(*_: Any) -> None:
+        assert go_on.wait(60)
+
+    on_open(monkeypatch, hold)
     cache = cache_of(registry, models=1.5, background=background)
     assert cache.get("a") == "loading"
     assert cache.get("b") == "no room"

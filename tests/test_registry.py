@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import VAERequest
 from genlab.formats.model_card import write_card
 from genlab.models import registry as registry_module
+from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
 from genlab.requests import UserError, parse_request
 from tests.tiny_diffusion import save_tiny_judge
@@ -147,18 +149,10 @@ def test_a_family_that_trips_over_a_folder_costs_that_folder_only(root: Path, mo
     def trip(*args: object) -> None:
         raise ZeroDivisionError
 
-    from genlab.models.families import FAMILIES
-
-    monkeypatch.setitem(FAMILIES, "vae", FAMILIES["vae"].__class__(**_fields(facts=trip)))
+    monkeypatch.setitem(FAMILIES, "vae", replace(FAMILIES["vae"], facts=trip))
     registry = Registry(root)
     assert list(registry.entries) == ["sd"]
     assert registry.broken["vae"] == "GenLab cannot read it (ZeroDivisionError); the log says why."
-
-
-def _fields(**changed: object) -> dict[str, object]:
-    from genlab.models.families import FAMILIES
-
-    return dict(vars(FAMILIES["vae"])) | changed
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")

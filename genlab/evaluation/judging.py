@@ -28,9 +28,8 @@ def measured_as(request: Request, metrics: Mapping[str, Any]) -> bool:
 
 def card_figures(request: Request, metadata: ModelMetadata) -> dict[str, float]:
     """The FID that the card of who drew gives for such pictures; {} if it gives none for them."""
-    if "fid" not in metadata.metrics or not measured_as(request, metadata.metrics):
-        return {}
-    return {"fid": float(metadata.metrics["fid"])}
+    fid = metadata.metric("fid")
+    return {"fid": fid} if fid is not None and measured_as(request, metadata.metrics) else {}
 
 
 def sharpness_figures(images: np.ndarray, judge: ModelMetadata) -> dict[str, float]:
@@ -40,8 +39,8 @@ def sharpness_figures(images: np.ndarray, judge: ModelMetadata) -> dict[str, flo
     """
     from genlab.evaluation.metrics import sharpness  # loads torch
 
-    real = judge.metrics.get("sharpness")
-    return {"sharpness_percent": round(100 * sharpness(images) / float(real), 1)} if real else {}
+    real = judge.metric("sharpness")
+    return {"sharpness_percent": round(100 * sharpness(images) / real, 1)} if real else {}
 
 
 def class_figures(probs: np.ndarray, judge: ModelMetadata) -> dict[str, Any]:

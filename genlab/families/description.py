@@ -86,8 +86,7 @@ class CompareColumn:
 
     def figure(self, metadata: ModelMetadata, name: str) -> float | None:
         """What the card says of a figure in CARD_FIGURES; None if it was not measured."""
-        value = metadata.metrics.get(self.measured.get(name, ""))
-        return None if value is None else float(value)
+        return metadata.metric(self.measured.get(name, ""))
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,16 @@ class ModelMetadata:
         """The figures that ``evaluate`` measured, as the card gives them."""
         return self.card.get("metrics", {})
 
+    def metric(self, name: str) -> float | None:
+        """One of those figures; None if it was not measured or the card has a word for it."""
+        value = self.metrics.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
     @property
     def distilled(self) -> str | None:
         """Why guidance_scale has no use here, for models that were distilled to do without it."""
-        return self.card.get("distilled")
+        why = self.card.get("distilled")
+        return why if isinstance(why, str) and why else None
 
     def memory_bytes(self, bytes_per_weight: int = 4) -> int:
         """Memory that its weights will take in a number format of that size."""
