@@ -270,8 +270,9 @@ def test_write_card_puts_the_figures_into_the_card(
 def test_toybox_is_measured_by_its_judge_and_leaves_contact_sheets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genlab.toybox.evaluate import measure
+    from genlab.toybox.evaluate import measure, sweep
 
+    monkeypatch.setattr(sweep, "SCALES", (4.0,))
     monkeypatch.setattr(measure, "SAME_PROMPT", 2)
     monkeypatch.setattr(measure, "SWEEP_PROMPTS", 1)
     shutil.copytree(SHIPPED / TOYBOX, tmp_path / TOYBOX)

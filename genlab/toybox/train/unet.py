@@ -94,7 +94,7 @@ def encode_pictures(
     scenes = [world.sample_scene(rng, TWO_OBJECTS, DIGITS, OFTEN) for _ in range(PICTURES)]
     if file.exists():
         kept = torch.load(file, weights_only=True, map_location=device)
-        if kept["settings"] == settings:
+        if kept.get("settings") == settings:
             return kept["latents"], scenes
     composer = make_composer(world, data, True, device, CLEAR_GARMENTS)
     chunks = []
