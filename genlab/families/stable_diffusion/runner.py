@@ -12,7 +12,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from genlab.diffusion import guidance
-from genlab.diffusion.schedulers import make_scheduler, step_options
+from genlab.diffusion.schedulers import SCHEDULERS, make_scheduler, step_options
 from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.engine.job import Job
@@ -28,6 +28,7 @@ from genlab.families.stable_diffusion.text_conditioning import Conditioning, Tex
 from genlab.formats import pipelines
 from genlab.formats.metadata import ModelMetadata
 from genlab.formats.pipeline_checks import check_stable_diffusion
+from genlab.requests import UserError
 
 
 @dataclass
@@ -107,8 +108,7 @@ class StableDiffusionRunner(Runner):
         requests: list[StableDiffusionRequest] = [job.request for job in jobs]
         states = []
         for request, conditioning in zip(requests, self.text.encode(requests), strict=True):
-            scheduler = make_scheduler(request.scheduler, self.scheduler_config)
-            scheduler.set_timesteps(request.num_inference_steps, device="cpu")
+            scheduler = self._scheduler(request)
             owned = generators(request)
             noise = randn_tensor(
                 (request.count, self.channels, self.size, self.size),
@@ -224,6 +224,20 @@ class StableDiffusionRunner(Runner):
         own, others = np.split(pictures, [job.request.count])
         extras = {} if state.trajectory is None else state.trajectory.extras(others)
         return Result(own, extras, state.notes)
+
+    def _scheduler(self, request: StableDiffusionRequest) -> Any:
+        """A scheduler of a job's own, ready for its first step; raises UserError."""
+        scheduler = make_scheduler(request.scheduler, self.scheduler_config)
+        try:
+            scheduler.set_timesteps(request.num_inference_steps, device="cpu")
+        except ValueError as error:  # PNDM begins with several evaluations a step
+            count = request.num_inference_steps
+            label = SCHEDULERS[request.scheduler].label
+            unit = "step" if count == 1 else "steps"
+            raise UserError(
+                f"{label} cannot draw in {count} {unit}; ask for another number."
+            ) from error
+        return scheduler
 
     # --- network calls ----------------------------------------------------------------------
 
