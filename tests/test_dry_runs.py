@@ -159,9 +159,11 @@ def test_a_new_family_is_a_folder_and_a_line(doodles: Path, tmp_path: Path) -> N
     )
     assert cli.exit_code == 0, cli.output
     assert np.array_equal(np.load(out)["images"], result.images)
-    said = CliRunner().invoke(build_app(), ["sample", "--help"]).output
-    assert "--thickness" in said
-    assert "of the ring, in pixels" in " ".join(said.split())
+    help_text = CliRunner().invoke(build_app(), ["sample", "--help"]).output
+    assert "--thickness" in help_text
+    assert "Of the ring, in pixels: a whole number from 1 to 9 (doodle)" in " ".join(
+        help_text.split()
+    )
 
 
 def test_a_new_scheduler_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
