@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,10 +17,11 @@ from genlab.settings import Settings
 
 
 class LocalCore(Core):
-    """A core that knows which device it runs on."""
+    """A core that knows which device it runs on, and its loaded models."""
 
     def __init__(self, cache: ModelCache, judging: Judging, device: Device) -> None:
         super().__init__(cache, judging.follow_up)
+        self.cache = cache
         self.device = device.torch
 
 
@@ -39,6 +41,10 @@ def build_core(
     Raises:
         UserError: if there is no such device.
     """
+    # What the heavy imports have made lives as long as the process: frozen, it is not looked through
+    # again by each full collection, which would hold up everybody for a second.
+    gc.collect()
+    gc.freeze()
     background = None
     if model_changed is not None:
         background = ThreadPoolExecutor(1, thread_name_prefix="genlab-load")
