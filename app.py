@@ -11,8 +11,8 @@ from pydantic_settings import SettingsConfigDict
 
 from genlab.models.registry import Registry
 from genlab.requests import UserError
-from genlab.serving.thread import ThreadClient
-from genlab.settings import Settings
+from genlab.serving.choose import open_client
+from genlab.settings import Host, Settings
 
 
 class Flags(Settings):
@@ -25,23 +25,23 @@ class Flags(Settings):
 
 def main() -> None:
     """Serve the page until Ctrl+C, or until the system asks to end."""
-    settings = Flags()
+    settings, host = Flags(), Host()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
     memory = settings.memory_gb * 1e9
     registry = Registry(settings.checkpoints, settings.models, settings.downloads, memory)
-    client = ThreadClient(registry, settings)
     parent = os.environ.get("GRADIO_TEMP_DIR")
     if parent is not None:
         os.makedirs(parent, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="genlab-", dir=parent) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # Gradio reads it when it is imported
-        from genlab.ui.context import AppContext
-        from genlab.ui.page import build_page, launch_options
+        client = open_client(registry, settings, host)
+        from genlab.ui.page import AppContext, build_page, launch_options
 
         context = AppContext(settings, registry, client)
-        page = build_page(context).queue(default_concurrency_limit=None)
+        # max_size: without one, Gradio lets a single visitor in on ZeroGPU
+        page = build_page(context).queue(default_concurrency_limit=None, max_size=10_000)
         page.launch(
-            server_name="0.0.0.0" if "SPACE_ID" in os.environ else settings.host,
+            server_name="0.0.0.0" if host.space_id else settings.host,
             server_port=settings.port,
             share=settings.share,
             prevent_thread_lock=True,

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=7860, ge=0, le=65535)
     share: bool = Field(default=False, description="open a public gradio.live link")
+    lease_above_millions: float = Field(
+        default=100.0,
+        ge=0,
+        description="on ZeroGPU: models of more million weights are drawn on a leased GPU",
+    )
 
     @field_validator("models", mode="before")
     @classmethod
@@ -53,3 +58,12 @@ class Settings(BaseSettings):
         if value.lstrip().startswith("["):
             return json.loads(value)
         return [item.strip() for item in value.split(",") if item.strip()]
+
+
+class Host(BaseSettings):
+    """What Hugging Face Spaces says of the machine; nothing of it is set anywhere else."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    space_id: str = Field(default="", validation_alias="SPACE_ID")
+    zero_gpu: bool = Field(default=False, validation_alias="SPACES_ZERO_GPU")

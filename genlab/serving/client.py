@@ -129,6 +129,9 @@ class Client(ABC):
     def figures(self) -> ServingFigures:
         """How busy it is."""
 
+    def wait_until_ready(self) -> None:  # noqa: B027  # most have nothing to wait for
+        """Return when it can draw; raises UserError if it never will."""
+
     @abstractmethod
     def close(self) -> None:
         """Refuse new requests, end those inside with a sentence, and free the device."""
