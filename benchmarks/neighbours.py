@@ -130,12 +130,12 @@ def compare(rounds: int, settings: Settings) -> dict[str, dict[str, float]]:
     }
     alone = medians["nobody"]
     return {
-        name: known
+        name: measured
         | {
-            "ratio_to_even_share": known["seconds"] / (2 * alone["seconds"]),
-            "gap_ratio_to_even_share": known["longest_gap"] / (2 * alone["longest_gap"]),
+            "ratio_to_even_share": measured["seconds"] / (2 * alone["seconds"]),
+            "gap_ratio_to_even_share": measured["longest_gap"] / (2 * alone["longest_gap"]),
         }
-        for name, known in medians.items()
+        for name, measured in medians.items()
     }
 
 
@@ -155,9 +155,9 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     """The figures for people."""
     lines = [f"{'beside':38}{'seconds':>9}{'of even':>9}{'gap, s':>9}{'of even':>9}"]
     lines += [
-        f"{name:38}{known['seconds']:9.2f}{known['ratio_to_even_share']:8.2f}x"
-        f"{known['longest_gap']:9.3f}{known['gap_ratio_to_even_share']:8.2f}x"
-        for name, known in figures.items()
+        f"{name:38}{measured['seconds']:9.2f}{measured['ratio_to_even_share']:8.2f}x"
+        f"{measured['longest_gap']:9.3f}{measured['gap_ratio_to_even_share']:8.2f}x"
+        for name, measured in figures.items()
     ]
     return "\n".join(lines)
 

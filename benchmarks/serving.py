@@ -58,12 +58,12 @@ def warm_up(*serves: Serve) -> None:
 
 
 def one_by_one(
-    draw: Callable[[SampleRequest], np.ndarray], asked: Sequence[SampleRequest]
+    draw: Callable[[SampleRequest], np.ndarray], requests: Sequence[SampleRequest]
 ) -> Served:
     """Serve in the order of arrival, one request a call of ``draw``."""
     begun = time.perf_counter()
     seconds, images = [], []
-    for request in asked:
+    for request in requests:
         images.append(draw(request))
         seconds.append(time.perf_counter() - begun)
     return Served(np.array(seconds), images)
@@ -119,10 +119,10 @@ def duels(cases: Mapping[str, tuple[Serve, Serve]], rounds: int) -> Figures:
 def table(figures: Figures) -> str:
     """The figures of ``duels`` for people."""
     lines = [f"{'seconds until all are served':32}{'stock':>9}{'GenLab':>9}{'ratio':>9}"]
-    for case, known in figures.items():
-        seconds = f"{known['stock_seconds']:9.2f}{known['genlab_seconds']:9.2f}"
-        lines.append(f"{case:32}{seconds}{known['ratio']:8.2f}x")
-    worst = max(known["largest_pixel_difference"] for known in figures.values())
+    for case, measured in figures.items():
+        seconds = f"{measured['stock_seconds']:9.2f}{measured['genlab_seconds']:9.2f}"
+        lines.append(f"{case:32}{seconds}{measured['ratio']:8.2f}x")
+    worst = max(measured["largest_pixel_difference"] for measured in figures.values())
     lines.append(f"largest pixel difference: {worst:.0f} of 255")
     return "\n".join(lines)
 

@@ -329,7 +329,7 @@ def test_a_unit_of_decoding_has_as_many_pixels_as_its_device_takes_quickly():
     assert pictures_at_once(cpu, 1024 * 1024) == 1
 
 
-# --- what a person is told --------------------------------------------------------------------
+# --- what a person reads -----------------------------------------------------------------------
 
 
 def test_a_prompt_beyond_the_tokenizer_says_what_was_cut(runners):

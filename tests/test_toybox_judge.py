@@ -193,8 +193,8 @@ def test_pictures_of_one_and_of_two_objects_share_no_call(root: Path):
 def painter(**facts: object) -> ModelMetadata:
     """Who drew the pictures."""
     world = json.loads((CHECKPOINT / "world.json").read_text())
-    known = {"world": world} | facts
-    return ModelMetadata("tiny", CHECKPOINT, "stable_diffusion", "Tiny", "toybox", facts=known)
+    every = {"world": world} | facts
+    return ModelMetadata("tiny", CHECKPOINT, "stable_diffusion", "Tiny", "toybox", facts=every)
 
 
 def drawn(prompt: str, count: int = 2, size: int = 64) -> tuple[StableDiffusionRequest, Result]:

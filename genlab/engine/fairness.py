@@ -82,8 +82,8 @@ class Fairness:
         own_keys = dict.fromkeys(key for key, job in ready if job.owner == owner)
         key = min(own_keys, key=lambda k: self._kinds.seconds((owner, k[:-1])))
         sharing = [job for k, job in ready if k == key]
-        known = cost(key)
-        limit = known.row_limit()
+        unit_cost = cost(key)
+        limit = unit_cost.row_limit()
         batch: list[Job] = []
         total = 0
         for job in (job for job in sharing if job.owner == owner):
@@ -91,10 +91,10 @@ class Fairness:
                 batch.append(job)
                 total += rows(job)
         people = len({job.owner for _, job in ready})
-        patience = PATIENCE * people * known.seconds(total)
+        patience = PATIENCE * people * unit_cost.seconds(total)
         for job in self._in_turn([job for job in sharing if job.owner != owner]):
             more = total + rows(job)
-            if more <= limit and known.seconds(more) <= patience:
+            if more <= limit and unit_cost.seconds(more) <= patience:
                 batch.append(job)
                 total = more
         return key, batch

@@ -70,14 +70,14 @@ class _Measuring:
         by = FAMILIES[judge.family].judge
         asking: list[Request | None] = []
 
-        def ask() -> Mapping[str, Any]:
+        def put_question() -> Mapping[str, Any]:
             question = by.question(self.request, result, self.entry, judge) if by else None
             if question is not None:
                 registry.check(question)
             asking.append(question)
             return {}
 
-        self._attempt(ask)
+        self._attempt(put_question)
         return asking[0] if asking else None
 
     def merge(self, drawn: Result, answer: Result | None) -> Result:

@@ -41,8 +41,8 @@ def build_core(
     Raises:
         UserError: if there is no such device.
     """
-    # What the heavy imports have made lives as long as the process: frozen, it is not looked through
-    # again by each full collection, which would hold up everybody for a second.
+    # What the heavy imports have made lives as long as the process: frozen, it is not looked
+    # through again by each full collection, which would hold up everybody for a second.
     gc.collect()
     gc.freeze()
     background = None

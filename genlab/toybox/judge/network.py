@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     backgrounds: Tensor
 
 
-class Reading(NamedTuple):
+class ScenePrediction(NamedTuple):
     """What pictures of K objects show; numbers count in the judge's lists of names.
 
     Attributes:
@@ -100,7 +100,7 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
         features = self.features(images)
         return Verdict(*(head(features) for head in self.heads))
 
-    def read(self, images: Tensor, objects: int = 1) -> Reading:
+    def read(self, images: Tensor, objects: int = 1) -> ScenePrediction:
         """What pictures (B, 3, 64, 64) in [-1, 1] of one or of two objects show.
 
         Of two objects each is read in a window of its own; how they stand is told by the axis along
@@ -115,7 +115,7 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
             parts = [torch.where(choose, a, b) for a, b in zip(across, upright, strict=True)]
         features = torch.stack([self.features(part) for part in parts], dim=1)  # (B, K, D)
         nouns, colours, backgrounds = (head(features) for head in self.heads)
-        return Reading(
+        return ScenePrediction(
             nouns.argmax(dim=2),
             colours.argmax(dim=2),
             backgrounds.log_softmax(dim=2).sum(dim=1).argmax(dim=1),
@@ -124,8 +124,8 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
             features.flatten(1),
         )
 
-    def named(self, reading: Reading) -> dict[str, list[Any]]:
-        """A reading in words, an item a picture.
+    def named(self, prediction: ScenePrediction) -> dict[str, list[Any]]:
+        """A prediction in words, an item a picture.
 
         Returns:
             `nouns`, `colours` and `places`, each a tuple of K words (the place of a single object
@@ -133,12 +133,12 @@ class ToyboxJudge(nn.Module, PyTorchModelHubMixin):
         """
         across, upright = ("left of", "right of"), ("above", "below")
         return {
-            "nouns": [tuple(self.nouns[k] for k in row) for row in reading.nouns.tolist()],
-            "colours": [tuple(self.colours[k] for k in row) for row in reading.colours.tolist()],
-            "backgrounds": [self.backgrounds[k] for k in reading.backgrounds.tolist()],
+            "nouns": [tuple(self.nouns[k] for k in row) for row in prediction.nouns.tolist()],
+            "colours": [tuple(self.colours[k] for k in row) for row in prediction.colours.tolist()],
+            "backgrounds": [self.backgrounds[k] for k in prediction.backgrounds.tolist()],
             "places": [
-                (across if sideways else upright) if reading.nouns.shape[1] == 2 else (None,)
-                for sideways in reading.side_by_side.tolist()
+                (across if sideways else upright) if prediction.nouns.shape[1] == 2 else (None,)
+                for sideways in prediction.side_by_side.tolist()
             ],
         }
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from genlab.engine.events import Result
 from genlab.engine.tensors import to_tensor
 from genlab.families.one_step import OneStepRunner
-from genlab.toybox.judge.network import Reading, ToyboxJudge
+from genlab.toybox.judge.network import ScenePrediction, ToyboxJudge
 from genlab.toybox.judge.request import ReadRequest
 
 
@@ -33,18 +33,20 @@ class ToyboxJudgeRunner(OneStepRunner):
 
     def outputs(self, request: ReadRequest, *rows: Tensor) -> dict[str, Tensor]:
         def columns(pictures: Tensor) -> Tensor:
-            """A Reading's columns side by side, as a call returns one tensor."""
-            reading = self.network.read(pictures, request.objects)
-            return torch.cat([part.float().reshape(len(pictures), -1) for part in reading], dim=1)
+            """A ScenePrediction's columns side by side, as a call returns one tensor."""
+            prediction = self.network.read(pictures, request.objects)
+            return torch.cat(
+                [part.float().reshape(len(pictures), -1) for part in prediction], dim=1
+            )
 
         side_by_side = self.device.call(columns, *rows)  # (B, 3 * K + 2 + K * D)
         objects = request.objects
         widths = [objects, objects, 1, 1, objects]
         widths.append(side_by_side.shape[1] - sum(widths))
-        return dict(zip(Reading._fields, side_by_side.split(widths, dim=1), strict=True))
+        return dict(zip(ScenePrediction._fields, side_by_side.split(widths, dim=1), strict=True))
 
     def report(self, request: ReadRequest, outputs: dict[str, Tensor]) -> Result:
-        reading = Reading(
+        prediction = ScenePrediction(
             nouns=outputs["nouns"].long(),
             colours=outputs["colours"].long(),
             backgrounds=outputs["backgrounds"][:, 0].long(),
@@ -52,8 +54,8 @@ class ToyboxJudgeRunner(OneStepRunner):
             confidence=outputs["confidence"],
             features=outputs["features"],
         )
-        extras = self.network.named(reading) | {
-            "confidence": reading.confidence.amin(dim=1).numpy(),
-            "features": reading.features.numpy(),
+        extras = self.network.named(prediction) | {
+            "confidence": prediction.confidence.amin(dim=1).numpy(),
+            "features": prediction.features.numpy(),
         }
         return Result(request.images, extras)
