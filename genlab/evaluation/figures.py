@@ -1,4 +1,4 @@
-"""The figures that a family can show under its pictures: key, words and looks. No torch, no page."""
+"""The figures that a family can show under its pictures: key, words, looks. No torch, no page."""
 
 from __future__ import annotations
 
