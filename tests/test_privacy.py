@@ -33,12 +33,17 @@ class Watch:
     def find_spec(self, name, path=None, target=None):
         if name in {"diffusers", "gradio", "gradio_client", "huggingface_hub", "onnxruntime",
                     "transformers"}:
-            sys.exit(" ".join(str(os.environ.get(name)) for name in sys.argv[2:]))
+            stop()
+
+def stop():
+    sys.exit(" ".join(str(os.environ.get(name)) for name in sys.argv[2:]))
 
 sys.meta_path.insert(0, Watch())
 importlib.import_module(sys.argv[1])
+stop()
 """
-"""Ends with the switches as they stand when the first library that could send is imported."""
+"""Ends with the switches as they stand when the first library that could send is imported, or at
+the end of a module that imports none."""
 
 SAMPLE = """
 import runpy, time
