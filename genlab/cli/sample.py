@@ -34,7 +34,7 @@ def sample(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     **options: Any,
 ) -> None:
-    """Draw images through the engine and write them as uint8 arrays."""
+    """Draw images through the engine and write them as uint8 arrays, with what was asked."""
     given = {option: value for option, value in options.items() if value is not None}
     if count is not None and prompts is not None:
         raise UserError("Give --count or --prompts, not both: a file of prompts sets the count.")
