@@ -1,4 +1,4 @@
-"""`python -m genlab`: train, list, sample and evaluate checkpoints. Knows no page and no family.
+"""`python -m genlab`: train, list, sample, evaluate, deploy. Knows no page and no family.
 
 No torch at import time: only the commands that draw or train wait for it.
 """
@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from genlab.cli.deploy import deploy
 from genlab.cli.sample import command
 from genlab.cli.serving import open_registry, serving, settings_for
 from genlab.evaluation.curves import write_curves
@@ -51,7 +52,7 @@ class OneSentence(TyperGroup):
 
 
 def quiet() -> None:
-    """Train, list, sample and evaluate GenLab's checkpoints."""
+    """Train, list, sample and evaluate GenLab's checkpoints, and put them on the web."""
     logging.getLogger("genlab").setLevel(logging.ERROR)  # `list` says what is damaged
 
 
@@ -153,6 +154,7 @@ def build_app() -> typer.Typer:
     app.command("list")(list_command)
     app.command("sample")(command(FAMILIES.values()))
     app.command("evaluate")(evaluate_command)
+    app.command("deploy")(deploy)
     return app
 
 
