@@ -4,11 +4,14 @@ import os
 
 # Nothing leaves the room (docs/decisions/0015-nothing-leaves-the-room.md). Set here because app,
 # command line, tests and benchmarks all come through here before they import what would report
-# home, and ONNX Runtime and huggingface_hub look only while they are imported.
+# home, and ONNX Runtime, Ray and huggingface_hub look only while they are imported.
 os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray ends the process a minute after its cluster's head has died; GenLab joins it again instead
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
 }
 
 __version__ = "0.1.0"

@@ -43,6 +43,19 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=7860, ge=0, le=65535)
     share: bool = Field(default=False, description="open a public gradio.live link")
+    replicas: int = Field(
+        default=0, ge=0, description="engines on a Ray cluster; 0: one engine in this process"
+    )
+    max_replicas: int = Field(
+        default=0, ge=0, description="as many while much is queued; 0: always GENLAB_REPLICAS"
+    )
+    ray_address: str = Field(
+        default="", description="head of a Ray cluster to join; without one it is this machine"
+    )
+    replica_cpus: float = Field(default=1.0, gt=0, description="cores that a replica takes")
+    replica_gpus: float = Field(
+        default=0.0, ge=0, description="GPUs that a replica takes; 0: it draws on its cores"
+    )
     lease_above_millions: float = Field(
         default=100.0,
         ge=0,

@@ -46,6 +46,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "genlab.models.cache",
         "genlab.models.judging",
         "genlab.serving.thread",
+        "genlab.serving.ray",
         "genlab.serving.local_core",
         *(f"genlab.engine.{m}" for m in ("core", "runner", "device", "graph", "tensors")),
     ),
@@ -60,6 +61,7 @@ LIGHT = (
     "genlab.formats.model_card", "genlab.diffusion.schedulers", "genlab.models.families",
     "genlab.models.registry", "genlab.toybox.prompt_adherence", "genlab.serving.client",
     "genlab.serving.thread", "genlab.serving.session_runs", "genlab.ui.page", "genlab.cli",
+    "genlab.serving.ray",
 )  # fmt: skip
 """What the page's process and the command line's help load: none of HEAVY is among it."""
 

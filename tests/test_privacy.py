@@ -18,11 +18,13 @@ SWITCHES = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 CHATTY = {
     "GRADIO_ANALYTICS_ENABLED": "True",
     "HF_HUB_DISABLE_TELEMETRY": "0",
     "ORT_DISABLE_TELEMETRY": "0",
+    "RAY_USAGE_STATS_ENABLED": "1",
 }
 """What somebody's environment may say; GenLab is private all the same."""
 

@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from genlab.cli.deploy import deploy
 from genlab.cli.sample import command
+from genlab.cli.serve import serve
 from genlab.cli.serving import open_registry, serving, settings_for
 from genlab.evaluation.curves import write_curves
 from genlab.formats.model_card import update_metrics
@@ -154,6 +155,7 @@ def build_app() -> typer.Typer:
     app.command("list")(list_command)
     app.command("sample")(command(FAMILIES.values()))
     app.command("evaluate")(evaluate_command)
+    app.command("serve")(serve)
     app.command("deploy")(deploy)
     return app
 

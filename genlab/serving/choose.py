@@ -1,4 +1,4 @@
-"""Which driver serves on this machine. No torch, and no `spaces`, until it has chosen."""
+"""Which driver serves on this machine. No torch, no `spaces` and no Ray, until it has chosen."""
 
 from __future__ import annotations
 
@@ -18,4 +18,8 @@ def open_client(registry: Registry, settings: Settings, host: Host) -> Client:
         from genlab.serving.zerogpu import open_zerogpu
 
         return open_zerogpu(registry, settings)
+    if settings.replicas or settings.ray_address:
+        from genlab.serving.ray import RayClient
+
+        return RayClient(registry, settings)
     return ThreadClient(registry, settings)
