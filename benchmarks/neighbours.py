@@ -26,6 +26,7 @@ from genlab.settings import Settings
 TOYBOX = "stable-diffusion-toybox"
 PROMPT = "a red 7 on a blue background"
 AHEAD = 0.7  # seconds that the neighbour is at work when the visitor comes
+SETTLE = 3.0  # seconds between two measurements: a model that was loaded still gets its graph made
 Neighbour = Callable[[int], Sequence[Request]]
 
 
@@ -123,6 +124,7 @@ def compare(rounds: int, settings: Settings) -> dict[str, dict[str, float]]:
             turns = {name: list[tuple[float, float]]() for name in NEIGHBOURS}
             for turn in range(rounds):
                 for name, neighbour in NEIGHBOURS.items():
+                    time.sleep(SETTLE)
                     turns[name].append(beside(client, neighbour, turn))
     medians = {
         name: {"seconds": median([a for a, _ in own]), "longest_gap": median([b for _, b in own])}
