@@ -7,7 +7,8 @@ is made, a new replica has work at once, and one that dies takes little with it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import heapq
+from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,17 +95,50 @@ class Router:
         self._waiting[job_id] = _Job(job_id, work, owner)
 
     def place(self, now: float) -> list[tuple[JobId, str]]:
-        """Send whatever there is room for; the jobs and their replicas, in order."""
+        """Send whatever there is room for; the jobs and their replicas, in order.
+
+        The least served owner goes next, with the first of their jobs that a replica has room for.
+        """
+        takers = [replica for replica in self._replicas.values() if not replica.draining]
+        behind = {replica.name: self.backlog([replica.name]) for replica in takers}
+        kinds = {(job.work.key, job.work.rows): job.work for job in self._waiting.values()}
+        full = {k for k, work in kinds.items() if self._room_for(work, takers, behind) is None}
+        if len(full) == len(kinds):
+            return []
+        queues: dict[str, deque[_Job]] = {}
+        for job in self._waiting.values():
+            queues.setdefault(job.owner, deque()).append(job)
+        served = {owner: self._accounts.seconds(owner) for owner in queues}
+        for replica in self._replicas.values():
+            for job in replica.jobs.values():
+                if job.owner in served:  # what they have on the way is not charged yet
+                    served[job.owner] += self._remaining(job)
+        turns = [(seconds, order, owner) for order, (owner, seconds) in enumerate(served.items())]
+        heapq.heapify(turns)
         placed: list[tuple[JobId, str]] = []
-        while (found := self._next()) is not None:
-            job, replica = found
-            self._settle(replica, now)
-            del self._waiting[job.id]
-            job.left, job.charged, job.loading = 1.0, 0.0, False
-            replica.jobs[job.id] = job
-            self._places[job.id] = replica.name
-            placed.append((job.id, replica.name))
+        while turns:
+            seconds, order, owner = heapq.heappop(turns)
+            while queues[owner]:
+                job = queues[owner].popleft()
+                kind = (job.work.key, job.work.rows)
+                replica = None if kind in full else self._room_for(job.work, takers, behind)
+                if replica is None:
+                    full.add(kind)
+                    continue
+                self._send(job, replica, now)
+                placed.append((job.id, replica.name))
+                more = self._remaining(job)
+                behind[replica.name] += more
+                heapq.heappush(turns, (seconds + more, order, owner))
+                break
         return placed
+
+    def _send(self, job: _Job, replica: _Replica, now: float) -> None:
+        self._settle(replica, now)
+        del self._waiting[job.id]
+        job.left, job.charged, job.loading = 1.0, 0.0, False
+        replica.jobs[job.id] = job
+        self._places[job.id] = replica.name
 
     def moved(self, job_id: JobId, step: int, total: int, now: float) -> None:
         """A job has taken a step."""
@@ -189,6 +223,8 @@ class Router:
     def _settle(self, replica: _Replica, now: float) -> None:
         """Share the time since the last call among a replica's jobs, by their rows."""
         seconds, replica.since = max(0.0, now - replica.since), now
+        if not seconds:
+            return
         sharing = [job for job in replica.jobs.values() if not job.loading]
         rows = sum(job.work.rows for job in sharing)
         for job in sharing:
@@ -199,38 +235,11 @@ class Router:
 
     # --- who goes where -----------------------------------------------------------------------
 
-    def _next(self) -> tuple[_Job, _Replica] | None:
-        """The least served owner's first job that a replica has room for, and that replica."""
-        takers = [replica for replica in self._replicas.values() if not replica.draining]
-        if not takers or not self._waiting:
-            return None
-        behind = {replica.name: self.backlog([replica.name]) for replica in takers}
-        on_the_way: defaultdict[str, float] = defaultdict(float)  # what owners have, uncharged yet
-        for replica in self._replicas.values():
-            for job in replica.jobs.values():
-                on_the_way[job.owner] += self._remaining(job)
-        by_owner: dict[str, list[_Job]] = {}
-        for job in self._waiting.values():
-            by_owner.setdefault(job.owner, []).append(job)
-        full: set[tuple[tuple[str, ...], int]] = set()
-        for owner in sorted(
-            by_owner, key=lambda name: self._accounts.seconds(name) + on_the_way[name]
-        ):
-            for job in by_owner[owner]:
-                kind = (job.work.key, job.work.rows)
-                if kind in full:
-                    continue
-                replica = self._room_for(job.work, takers, behind)
-                if replica is not None:
-                    return job, replica
-                full.add(kind)
-        return None
-
     def _room_for(
         self, work: Work, takers: Collection[_Replica], behind: Mapping[str, float]
     ) -> _Replica | None:
         """A batch that can be joined, else the replica that will be there first, else none."""
-        least = min(behind.values())
+        least = min(behind.values(), default=0.0)
         joinable: list[_Replica] = []
         others: list[_Replica] = []  # where it opens a batch
         later: list[_Replica] = []  # where it is for the batch after this one
