@@ -28,6 +28,7 @@ FORMAT = 1
 """Of the JSON; pictures from before it was written down have none and are read like 1."""
 LIBRARIES = ("torch", "diffusers", "transformers")
 LARGEST = 50_000_000  # bytes; no picture of this lab comes near
+LONGEST_VERSION = 40  # characters that are shown of one
 RENAMED = {"film": "trajectory"}
 """Settings that were called otherwise in earlier versions."""
 
@@ -67,9 +68,12 @@ class GenerationMetadata:
             ).encode()  # no half of a character, such as \ud800
             number = int(content.get("format", FORMAT))
             name = str(content["kind"])
-            values: dict[str, Any] = dict(content["request"])
+            values = {str(key): value for key, value in dict(content["request"]).items()}
             family, sha256 = str(content["family"]), str(content["checkpoint_sha256"])
-            versions = {str(name): str(v) for name, v in dict(content["versions"]).items()}
+            versions = {
+                str(name): " ".join(str(v).split())[:LONGEST_VERSION]
+                for name, v in dict(content["versions"]).items()
+            }
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise UserError("The recipe in this picture is damaged.") from None
         if name not in kinds:

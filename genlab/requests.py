@@ -104,7 +104,7 @@ def explain(kind: type[BaseModel], error: ErrorDetails) -> str:
     value = error.get("input")
     field = kind.model_fields.get(name)
     if field is None:
-        return f"{kind.__name__} has no setting called {name}."
+        return f"{kind.__name__} has no setting called {' '.join(name.split())[:60]}."
     if error["type"] == "missing":
         return f"{name} is missing."
     longest = next((m.max_length for m in field.metadata if isinstance(m, MaxLen)), None)

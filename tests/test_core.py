@@ -347,3 +347,17 @@ def test_previews_take_at_most_a_twentieth_of_the_time():
 
 def test_a_picture_has_the_value_of_its_steps():
     assert picture(7).flat[0] == 7
+
+
+def test_jobs_take_turns_in_what_previews_may_cost():
+    clock = Clock()
+    runner = CountingRunner(clock, lambda rows: 0.02)
+    runner.preview_seconds = 0.02
+    core = Core(FakeModels(runner), clock=clock)
+    for job_id in (1, 2, 3):
+        core.add(job_id, request_of(steps=100, preview_every=1), "whose grid it is")
+    shown = {
+        job_id: sum(isinstance(e, Progress) and e.preview is not None for e in events)
+        for job_id, events in run_until_idle(core).items()
+    }
+    assert max(shown.values()) - min(shown.values()) <= 1, shown

@@ -7,6 +7,7 @@ import pytest
 from genlab.engine.core import Core
 from genlab.engine.costs import FIRST_ROWS, UnitCost
 from genlab.engine.events import Progress, Result
+from genlab.engine.fairness import REMEMBERED
 from tests.fakes import Clock, CountingRunner, FakeModels, request_of
 
 
@@ -154,3 +155,41 @@ def test_a_first_call_that_was_slow_is_soon_forgotten():
     for _ in range(8):
         cost.measured(16, 0.05)
     assert cost.seconds(16) < 0.1
+
+
+def test_who_asks_for_more_keeps_the_turn_that_is_due_to_them():
+    """Beside a neighbour who rode along in many units, a second request costs no place."""
+    core, clock, models = house(other=linear)
+    for k in range(30):
+        core.add(k + 1, request_of(steps=9999), "class of thirty")
+    core.add(100, request_of(steps=9999), "modest")
+    while clock.now < 4.0:
+        core.step()
+    accounts = core._fairness._owners
+    before = accounts.seconds("modest")
+    assert before < accounts.seconds("class of thirty")
+    core.add(101, request_of(steps=5, checkpoint="other"), "modest")
+    assert accounts.seconds("modest") == before
+
+
+def test_an_owners_new_kind_of_work_does_not_shut_out_what_they_have_long_had():
+    core, clock, models = house(other=linear)
+    core.add(1, request_of(steps=1000), "one")
+    while clock.now < 5.0:  # much time for the first kind
+        core.step()
+    core.add(2, request_of(steps=1000, checkpoint="other"), "one")
+    before = len(models.runner.calls)
+    for _ in range(21):
+        core.step()
+    assert len(models.runner.calls) - before >= 8
+
+
+def test_accounts_do_not_grow_with_the_visitors():
+    core, _, _ = house(seconds=lambda rows: 0.0)
+    for k in range(1100):
+        core.add(k + 1, request_of(steps=1), f"visitor {k}")
+        while not core.idle:
+            core.step()
+    fairness = core._fairness
+    assert len(fairness._owners._seconds) <= REMEMBERED
+    assert len(fairness._kinds._seconds) <= REMEMBERED

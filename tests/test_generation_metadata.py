@@ -255,14 +255,25 @@ def test_a_png_cut_short_is_damaged(registry: Registry):
         ({"request": {"checkpoint": "tiny", "\ud800": 1}}, "is damaged"),
         ({"kind": "\udfff"}, "is damaged"),
         ({"request": None}, "is damaged"),
+        ({"request": [["checkpoint", "tiny"], [1, 2]]}, "has no setting called 1"),
+        ({"request": {"checkpoint": "tiny", "z" * 5000: 1}}, "no setting called z{1,60}"),
+        ({"request": {"checkpoint": "tiny", "a\nb": 1}}, "no setting called"),
         ({"versions": 3}, "is damaged"),
         ({"format": "new"}, "is damaged"),
         ({"format": None}, "is damaged"),
         ({"format": float("inf")}, "is damaged"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_metadata_that_was_tampered_with_gets_one_sentence(registry, values, sentence):
     with pytest.raises(UserError, match=sentence) as raised:
         registry.restore(changed(registry, **values))
     str(raised.value).encode()
+    assert len(str(raised.value)) < 400
+    assert "\n" not in str(raised.value)
+
+
+def test_a_version_that_was_tampered_with_makes_no_long_sentence(registry: Registry):
+    content = changed(registry, versions={"torch": "9" * 100_000, "diffusers": "1\n2"})
+    _, notes = registry.restore(content)
+    assert all(len(note) < 300 and "\n" not in note for note in notes)

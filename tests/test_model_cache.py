@@ -23,7 +23,7 @@ from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.runner import VAERunner
 from genlab.formats.fingerprints import sha256_of
 from genlab.formats.model_card import update_metrics, write_card
-from genlab.models.cache import ModelCache
+from genlab.models.cache import STALE, ModelCache
 from genlab.models.registry import Registry
 from genlab.requests import UserError
 
@@ -134,6 +134,19 @@ def test_a_title_is_what_the_card_says_and_unknown_names_stay(registry: Registry
 
 
 # --- what cannot be loaded ------------------------------------------------------------------------
+
+
+def test_a_failure_that_nobody_waited_for_is_not_told_to_who_comes_later(registry, monkeypatch):
+    """The load failed after its visitor had pressed Stop; by now the model may be sound."""
+    now = [0.0]
+    monkeypatch.setattr("genlab.models.cache.time.monotonic", lambda: now[0])
+    cache = cache_of(registry)
+    with monkeypatch.context() as broken:
+        broken.setattr(VAERunner, "open", lambda *_: (_ for _ in ()).throw(ValueError("odd")))
+        cache._loading["a"] = cache._make_room(registry.entry("a"), ())  # type: ignore[assignment]
+        cache._load("a")
+    now[0] += STALE + 1
+    assert isinstance(cache.get("a"), Runner)
 
 
 @pytest.mark.parametrize("in_background", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from genlab.engine.events import FINAL, Cancelled, Failed, Loading, Progress, Qu
 from genlab.engine.faults import DeviceLost
 from genlab.requests import UserError
 from genlab.serving.client import Ticket
-from genlab.serving.thread import DEATHS, ThreadClient
+from genlab.serving.thread import CLOSING, DEATHS, ThreadClient
 from genlab.settings import Settings
 from tests.fakes import CountingRunner, FakeModels, FakeRegistry, request_of
 
@@ -245,6 +246,44 @@ def test_a_stopped_job_is_not_repeated_when_its_worker_dies(house):
     arm(house.cores[-1], 0, SystemExit(1))
     house.client.cancel(ticket.id)  # wakes the worker, which dies before it can say so
     assert last(ticket) == Cancelled()
+
+
+def test_a_stop_that_comes_while_a_dead_workers_jobs_are_queued_again_is_heard(house):
+    """It may come after the new queue was begun and before its job is in there."""
+    house.client.wait_until_ready()
+    house.models.loading = {"slow", "counting"}
+    ticket = house.client.submit(request_of(), "a")
+
+    class Queue(type(house.client._inbox)):  # type: ignore[misc]
+        def append(self, item: tuple[str, int]) -> None:
+            if item == ("add", ticket.id):
+                ticket.cancelled = True  # as ``cancel`` does, whose word is before the job here
+                super().append(("cancel", ticket.id))
+            super().append(item)
+
+    while house.client._inbox:
+        time.sleep(0.005)
+    house.client._inbox = Queue()
+    arm(house.cores[-1], 0, SystemExit(1))
+    house.model_changed()
+    assert last(ticket) == Cancelled()
+
+
+def test_who_waits_for_an_engine_that_is_closed_before_it_is_there_hears_of_it():
+    client = ThreadClient(FakeRegistry(), Settings(), lambda *_: Core(FakeModels()))  # type: ignore[arg-type]
+    client.close()
+    heard: list[str] = []
+
+    def wait() -> None:
+        try:
+            client.wait_until_ready()
+        except UserError as error:
+            heard.append(str(error))
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(5)
+    assert heard == [CLOSING]
 
 
 def test_an_engine_that_cannot_live_says_so_and_nobody_waits_forever(house):

@@ -183,6 +183,7 @@ class Core:
         if not job.batch_key:
             job.batch_key = (job.request.checkpoint, *runner.batch_key(job.request))
             job.rows = max(1, runner.rows(job.request))
+            self._fairness.enter_kind(job, self._jobs.values())
         return (*job.batch_key, _next_unit(runner, job) or DECODE)
 
     def _cost(self, key: Key) -> UnitCost:
@@ -243,10 +244,9 @@ class Core:
         due = self._previews.due(runner, jobs)
         began = self._clock()
         previews = dict(self._guard.together(runner, runner.preview, due)) if due else {}
-        self._previews.spent(runner, len(due), self._clock() - began)
+        self._previews.spent(runner, due, self._clock() - began)
         for job in [job for job in jobs if job.id in self._jobs]:
-            elapsed = self._clock() - (job.started_at or 0)
-            eta = elapsed / job.step * (job.total - job.step)
+            eta = (self._clock() - (job.started_at or 0)) / job.step * (job.total - job.step)
             self._post(job, Progress(job.step, job.total, previews.get(job), eta))
 
     def _tell_queue(self) -> None:

@@ -27,24 +27,29 @@ class Accounts:
     def __init__(self) -> None:
         self._seconds: OrderedDict[Hashable, float] = OrderedDict()
 
-    def enter(self, name: Hashable, others: Iterable[Hashable]) -> None:
+    def enter(self, name: Hashable, at_work: Iterable[Hashable]) -> None:
         """Let a name begin no further back than the least served of those at work.
 
-        So nobody saves up time while away, and nobody who comes has to wait for old debts.
+        So nobody saves up time while away, and nobody who comes has to wait for old debts. A name
+        that is among those at work keeps its account.
         """
-        least = min((self.seconds(other) for other in others if other != name), default=0.0)
+        least = min(map(self.seconds, at_work), default=0.0)
         self._seconds[name] = max(self.seconds(name), least)
         self._seconds.move_to_end(name)
-        while len(self._seconds) > REMEMBERED:
-            self._seconds.popitem(last=False)
+        self._forget()
 
     def charge(self, name: Hashable, seconds: float) -> None:
         """Add what was spent."""
         self._seconds[name] = self.seconds(name) + seconds
+        self._forget()
 
     def seconds(self, name: Hashable) -> float:
         """What was spent so far; 0 for a new name."""
         return self._seconds.get(name, 0.0)
+
+    def _forget(self) -> None:
+        while len(self._seconds) > REMEMBERED:
+            self._seconds.popitem(last=False)
 
 
 class Fairness:
@@ -57,6 +62,11 @@ class Fairness:
     def enter(self, job: Job, jobs: Iterable[Job]) -> None:
         """A job has come to the ``jobs`` that are here."""
         self._owners.enter(job.owner, {other.owner for other in jobs})
+
+    def enter_kind(self, job: Job, jobs: Iterable[Job]) -> None:
+        """It is known by now what kind of work a job is for its owner, who has other ``jobs``."""
+        own = (o for o in jobs if o.owner == job.owner and o is not job and o.batch_key)
+        self._kinds.enter((job.owner, job.batch_key), {(o.owner, o.batch_key) for o in own})
 
     def next_batch(
         self,

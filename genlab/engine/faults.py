@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 GROW_AFTER = 60.0  # seconds without an out-of-memory until a model may try more rows again
 TOO_LITTLE = "The device has too little memory for this; ask for fewer images."
-LOST = ("device-side assert", "illegal memory access", "unspecified launch failure")
+LOST = ("device-side assert", "illegal memory access", "unspecified launch")
 """What CUDA says when it will refuse every further call."""
 Fail = Callable[[Job, BaseException], None]
 
@@ -123,11 +123,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_device_lost(error: BaseException) -> bool:
     """Whether an error says that a GPU refuses all further work of this process."""
     text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "device-side assert" in text
-        or "illegal memory access" in text
-        or "unspecified launch" in text
-    )
+    return isinstance(error, RuntimeError) and any(words in text for words in LOST)
 
 
 def _error_of(call: Callable[[], Any]) -> BaseException | None:

@@ -31,6 +31,7 @@ class Job:
     total: int = 0
     batch_key: tuple[str, ...] = ()  # jobs with equal ones may share a network call
     rows: int = 1  # that it adds to one
+    previews: int = 0  # that its owner was shown
     announced: bool = False  # whether its owner has heard that the model is being loaded
     drawn: Result | None = None
     merge: Callable[[Result, Result | None], Result] | None = None

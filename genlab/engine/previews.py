@@ -31,20 +31,25 @@ class PreviewBudget:
         self._of(runner).steps += seconds
 
     def due(self, runner: Runner, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs whose turn it is by ``preview_every``, as many as there is time for."""
-        jobs = [job for job in jobs if _wanted(job)]
+        """The jobs whose turn it is by ``preview_every``, as many as there is time for.
+
+        Those come first that were shown least.
+        """
+        jobs = sorted((job for job in jobs if _wanted(job)), key=lambda job: job.previews)
         spent = self._of(runner)
         left = SHARE * spent.steps - spent.previews
         if not spent.each:
             return jobs[:1] if left < 0 else jobs
         return jobs[: max(0, int(left / spent.each))]
 
-    def spent(self, runner: Runner, jobs: int, seconds: float) -> None:
-        """So many jobs' previews took so long."""
+    def spent(self, runner: Runner, jobs: Sequence[Job], seconds: float) -> None:
+        """The previews of these jobs took so long."""
+        for job in jobs:
+            job.previews += 1
         if jobs:
             spent = self._of(runner)
             spent.previews += seconds
-            spent.each = seconds / jobs
+            spent.each = seconds / len(jobs)
 
     def _of(self, runner: Runner) -> _Spent:
         return self._spent.setdefault(runner, _Spent())

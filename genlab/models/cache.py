@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 Waiting = Literal["loading", "no room"]
 GOING = 20.0  # seconds that an unloaded model may still be held by whoever was using it
+STALE = 60.0  # seconds after which a failed load is no news: nobody was waiting for it
 POLL = 0.1  # seconds between two looks at it; each look costs a garbage collection
 
 
@@ -85,7 +86,7 @@ class ModelCache:
         self._lock = threading.Lock()  # guards the three below
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()  # the last used is the last
         self._loading: dict[str, _Load] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, tuple[float, str]] = {}  # when, and the sentence
 
     def title(self, name: str) -> str:
         """What a person calls a model."""
@@ -113,11 +114,11 @@ class ModelCache:
                 call tries again.
         """
         with self._lock:
-            failure = self._failed.pop(name, "")
+            failed_at, failure = self._failed.pop(name, (0.0, ""))
             if name in self._loaded and name in in_use:
                 self._loaded.move_to_end(name)
                 return self._loaded[name].runner
-        if failure:
+        if failure and time.monotonic() - failed_at <= STALE:
             raise UserError(failure)
         entry = self._registry.entry(name)
         with self._lock:
@@ -198,7 +199,7 @@ class ModelCache:
             if model is not None:
                 self._loaded[name] = model
             else:
-                self._failed[name] = failure
+                self._failed[name] = (time.monotonic(), failure)
         del model
         self.on_change()
 

@@ -108,8 +108,8 @@ class ThreadClient(Client):
     def wait_until_ready(self) -> None:
         """Return when the engine can draw; raises UserError if it never will."""
         self._ready.wait()
-        if self._broken:
-            raise UserError(self._broken)
+        if self._broken or self._closing:
+            raise UserError(self._broken or CLOSING)
 
     def close(self) -> None:
         with self._lock:
@@ -117,6 +117,7 @@ class ThreadClient(Client):
             self._lock.notify_all()
         if self._worker.ident is not None:
             self._worker.join()
+        self._ready.set()  # whoever waited for an engine: there will be none
         self._end_all(CLOSING)
 
     # --- the worker's thread ----------------------------------------------------------------
@@ -160,10 +161,11 @@ class ThreadClient(Client):
             ticket = self._tickets.get(ticket_id)
         if ticket is None:
             return
-        if what == "add":
-            core.add(ticket.id, ticket.request, ticket.owner)
-        else:
+        if ticket.cancelled:  # its job may not be in there: a dead worker's were queued anew
             core.cancel(ticket.id)
+            self._deliver_end(ticket, Cancelled())
+        elif what == "add":
+            core.add(ticket.id, ticket.request, ticket.owner)
 
     def _deliver(self, ticket_id: int, event: Event) -> None:
         with self._lock:
