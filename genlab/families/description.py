@@ -48,7 +48,10 @@ class ColumnSettings(BaseModel):
         return (self.seed + k) % 10 if self.label is None else self.label
 
 
-CARD_FIGURES = {"fid": "fid", "sharpness": "sharpness", "diversity": "diversity"}
+CARD_FIGURES = {name: name for name in ("fid", "sharpness", "diversity", "samples")}
+MEASURED_SAMPLE = 256
+"""Pictures on which figures stand if more cost little: a class that is drawn in 7 % of them is seen
+to be there, above 2 %, in 99.9 % of the draws."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,7 @@ class Judge:
     """
 
     question: Callable[[SampleRequest, Result, ModelMetadata, ModelMetadata], Request | None]
-    figures: Callable[
-        [SampleRequest, Result, ModelMetadata, ModelMetadata, Result], dict[str, Any]
-    ]
+    figures: Callable[[SampleRequest, Result, ModelMetadata, ModelMetadata, Result], dict[str, Any]]
     evaluate: str = ""
 
 
@@ -134,6 +135,8 @@ class FamilyDescription:
         options: what the command line calls a field, where it is not the field's own name.
         columns: of the Compare tab.
         strip: the figures shown under its pictures, in order.
+        measured_sample: figures are of at least so many pictures, those shown among them, where
+            drawing more costs next to nothing; 0: of those shown alone.
         own_figures: JSON values from a request, its result and what a judge answered (or None).
         judge: how it judges others' pictures, for families that do.
         evaluate: "module:function" that measures a checkpoint.
@@ -152,6 +155,7 @@ class FamilyDescription:
     options: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[CompareColumn, ...] = ()
     strip: tuple[Figure, ...] = ()
+    measured_sample: int = 0
     own_figures: Callable[[Any, Result, Result | None], dict[str, Any]] = _nothing
     judge: Judge | None = None
     evaluate: str = ""
