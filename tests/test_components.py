@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import pytest
 from PIL import Image
 
 from genlab.engine.events import Progress, Result
@@ -21,6 +22,7 @@ from genlab.evaluation.figures import (
     FID,
     SECONDS,
     SHARPNESS,
+    WORDS,
     Figure,
 )
 from genlab.families.gan.request import GANRequest
@@ -98,18 +100,49 @@ def test_a_figure_that_a_new_family_brings_is_shown_by_its_look() -> None:
 
 def test_the_strip_counts_the_classes_that_the_judge_sees() -> None:
     figures = {"class_histogram": {"0": 0.99, "<1>": 0.01}, "classes_above_2_percent": 1}
-    shown = strip(figures, [CLASSES])
-    assert "Classes the judge sees: 1 of 2" in shown
+    shown = strip(figures | {"judged_count": 256}, [CLASSES])
+    assert "Classes the judge sees: 1 of 2 in 256 samples" in shown
+    assert "Measured now on 256 samples, those shown among them." in shown
+    assert "class=few" not in shown
     assert "&lt;1&gt;" in shown
     assert "<1>" not in shown
 
 
+def test_bars_of_a_few_pictures_are_grey_and_count_no_classes() -> None:
+    few = {"class_histogram": {"0": 1.0}, "classes_above_2_percent": 1, "judged_count": 16}
+    shown = strip(few, [CLASSES])
+    assert "Classes the judge sees in 16 samples" in shown
+    assert "<figure class=few>" in shown
+    assert "on the 16 pictures shown: too few to say which classes are missing." in shown
+    assert "<dd>1 in 16</dd>" in compact(few)
+    assert "<figure class=few>" in compact(few)
+    assert "<dd>1 of 1</dd>" in compact(few | {"judged_count": 256})
+    assert "on the picture shown." in strip({"judged_count": 1, "fid": 2}, [FID])
+
+
+def test_an_fid_says_that_it_was_measured_beforehand_and_on_how_many_samples() -> None:
+    figures = {"fid": 4.758, "fid_samples": 10_000.0}
+    assert "<small>beforehand; lower is better</small>" in strip(figures, [FID])
+    assert "FID was measured beforehand on 10,000 samples." in strip(figures, [FID])
+    assert "<p>of 10,000 beforehand</p><dl><dt>FID</dt>" in compact(figures)
+
+
+@pytest.mark.parametrize(("word", "why"), WORDS.items())
+def test_where_sharpness_means_nothing_a_word_stands_in_its_place(word: str, why: str) -> None:
+    figures = {"sharpness_percent": 1453.0, "sharpness_word": word}
+    shown = strip(figures, [SHARPNESS])
+    assert f"<b>{word}</b><small>{why}</small></div>" in shown, "without a bar"
+    assert "1453" not in shown + compact(figures)
+    assert f"<dd>{word}</dd>" in compact(figures)
+
+
 def test_the_strip_shows_shares_as_asked_and_the_discriminators_opinion() -> None:
-    figures = {"as_asked_percent": {"class": 50.0, "colour": 100.0}, "discriminator": [0.05, 0.95]}
+    figures = {"as_asked_percent": {"class": 50.0, "colour": 100.0}, "judged_count": 256}
+    figures["discriminator_histogram"] = [0.5, 0, 0, 0, 0, 0, 0, 0, 0, 0.5]
     shown = strip(figures, [AS_ASKED, DISCRIMINATOR])
     assert "<span>Class</span><b>50 %</b><small>as asked, reads the judge</small>" in shown
     assert "<span>Colour</span>" in shown
-    assert "What the discriminator thinks" in shown
+    assert "What the discriminator thinks in 256 samples" in shown
     assert 'title="fake 50%"' in shown
 
 

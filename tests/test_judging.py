@@ -12,22 +12,27 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.engine.core import Core
+from genlab.engine.core import Core, FollowUp
 from genlab.engine.device import Device
 from genlab.engine.events import FINAL, Result
+from genlab.evaluation.judging import sharpness_figures, sharpness_word
 from genlab.families.classifier.request import ClassifyRequest
 from genlab.families.description import Judge
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import VAERequest
+from genlab.families.vae.runner import VAERunner
 from genlab.formats.model_card import update_metrics, write_card
 from genlab.models import judging as judging_module
 from genlab.models.cache import ModelCache
+from genlab.models.examples import examples
 from genlab.models.families import FAMILIES
 from genlab.models.judging import Judging
 from genlab.models.registry import Registry
 from genlab.requests import UserError, parse_request
 from tests.tiny_diffusion import save_tiny_judge
 
+PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parent.parent
 DRAWN = Result(np.zeros((2, 28, 28), np.uint8), {"z": 1}, ("a note",), fingerprint="f", seconds=2.0)
 
 
@@ -36,9 +41,16 @@ def root(tmp_path: Path) -> Path:
     """A VAE with an FID in its card, and a judge of its data set."""
     torch.manual_seed(0)
     ConvVAE(5, (4, 4), 16).save_pretrained(tmp_path / "vae")
-    write_card(tmp_path / "vae", "vae", "A VAE", "mnist", "", metrics={"fid": 3.5})
+    measured = {"fid": 3.5, "samples": 10_000}
+    write_card(tmp_path / "vae", "vae", "A VAE", "mnist", "", metrics=measured)
     save_tiny_judge(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the pictures that are shown are measured, as for a diffusion."""
+    monkeypatch.setitem(FAMILIES, "vae", replace(FAMILIES["vae"], measured_sample=0))
 
 
 def request(**values: Any) -> VAERequest:
@@ -48,6 +60,12 @@ def request(**values: Any) -> VAERequest:
 def answer() -> Result:
     probs = np.eye(10, dtype=np.float32)[[3, 3]]
     return Result(DRAWN.images, {"probs": probs, "features": np.zeros((2, 8), np.float32)})
+
+
+def figures_of(follow: FollowUp, judged: Result | None) -> dict[str, Any]:
+    merged = follow.merge(DRAWN, judged)
+    assert isinstance(merged, Result)
+    return dict(merged.figures)
 
 
 def test_a_judged_picture_comes_with_all_figures(root: Path):
@@ -62,10 +80,54 @@ def test_a_judged_picture_comes_with_all_figures(root: Path):
     assert result.images.shape == (2, 28, 28)
     assert result.figures["fid"] == 3.5
     assert {"sharpness_percent", "class_histogram", "mean_confidence"} <= result.figures.keys()
+    assert result.figures["judged_count"] == 256, "two pictures would look like a collapse"
     assert result.notes == ()
     json.dumps(result.figures, allow_nan=False)
 
 
+def test_figures_of_what_costs_little_are_of_a_larger_sample_that_holds_the_pictures(root: Path):
+    follow = Judging(Registry(root)).follow_up(request(seed=7), DRAWN)
+    assert follow is not None
+    more = follow.request
+    assert isinstance(more, VAERequest)
+    assert (more.seed, more.count, more.judge) == (7, 256, False)
+    larger = Result(np.zeros((256, 28, 28), np.uint8))
+    question = follow.merge(DRAWN, larger)
+    assert isinstance(question, FollowUp)
+    assert isinstance(question.request, ClassifyRequest)
+    assert question.request.images is larger.images
+    probs = np.eye(10, dtype=np.float32)[np.arange(256) % 10]
+    judged = Result(larger.images, {"probs": probs, "features": np.zeros((256, 8), np.float32)})
+    merged = question.merge(DRAWN, judged)
+    assert isinstance(merged, Result)
+    assert merged.images is DRAWN.images, "only those that were asked for are shown"
+    assert merged.seconds == DRAWN.seconds, "the sample's time is not the pictures'"
+    assert merged.figures["classes_above_2_percent"] == 10
+    assert merged.figures["judged_count"] == 256
+
+
+def test_a_larger_sample_that_cannot_be_drawn_costs_no_picture(root: Path, monkeypatch):
+    draw = VAERunner.predict
+
+    def predict(self: Any, jobs: Any) -> Any:
+        if jobs[0].request.count > 2:
+            raise UserError("It is too much.")
+        return draw(self, jobs)
+
+    monkeypatch.setattr(VAERunner, "predict", predict)
+    registry = Registry(root)
+    core = Core(ModelCache(registry, Device("cpu", graphs=False)), Judging(registry).follow_up)
+    core.add(1, request(), "somebody")
+    events: list[Any] = []
+    while not any(isinstance(event, FINAL) for event in events):
+        events += [event for _, event in core.step()]
+    (result,) = [event for event in events if isinstance(event, FINAL)]
+    assert isinstance(result, Result), result
+    assert len(result.images) == 2
+    assert result.notes == ("The pictures could not be measured: It is too much.",)
+
+
+@pytest.mark.usefixtures("alone")
 def test_the_judge_is_asked_about_the_pictures_and_its_answer_becomes_figures(root: Path):
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
@@ -73,16 +135,20 @@ def test_the_judge_is_asked_about_the_pictures_and_its_answer_becomes_figures(ro
     assert follow.request.checkpoint == "judge"
     assert follow.request.images is DRAWN.images
     merged = follow.merge(DRAWN, answer())
+    assert isinstance(merged, Result)
     assert merged.figures["class_histogram"]["3"] == 1.0
+    assert merged.figures["judged_count"] == 2
     assert replace(merged, figures={}) == DRAWN, "pictures, extras, notes and times stay"
 
 
+@pytest.mark.usefixtures("alone")
 def test_the_fid_of_a_card_is_shown_for_what_it_was_measured_on_only(root: Path):
     judging = Judging(Registry(root))
     for wanted, shown in ((request(), True), (request(temperature=0.5), False)):
         follow = judging.follow_up(wanted, DRAWN)
         assert follow is not None
-        assert ("fid" in follow.merge(DRAWN, None).figures) is shown
+        figures = figures_of(follow, None)
+        assert ("fid" in figures, figures.get("fid_samples")) == (shown, 10_000 if shown else None)
 
 
 def test_without_a_judge_there_are_the_figures_that_need_none(root: Path):
@@ -94,6 +160,7 @@ def test_without_a_judge_there_are_the_figures_that_need_none(root: Path):
     assert (merged.figures, merged.notes) == ({"fid": 3.5}, ("a note",))
 
 
+@pytest.mark.usefixtures("alone")
 def test_pictures_that_the_judge_cannot_take_are_not_asked_about(root: Path):
     coloured = replace(DRAWN, images=np.zeros((2, 16, 16, 3), np.uint8))
     follow = Judging(Registry(root)).follow_up(request(), coloured)
@@ -133,6 +200,7 @@ def judged_by(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("part", ["question", "figures"])
+@pytest.mark.usefixtures("alone")
 def test_a_judge_that_fails_leaves_the_pictures_and_says_why(
     root: Path, monkeypatch, part: str, error: Exception, why: str
 ):
@@ -141,10 +209,11 @@ def test_a_judge_that_fails_leaves_the_pictures_and_says_why(
     assert follow is not None
     merged = follow.merge(DRAWN, answer() if follow.request is not None else None)
     assert merged.images is DRAWN.images
-    assert merged.figures == {"fid": 3.5}, "what could be known is there"
+    assert merged.figures == {"fid": 3.5, "fid_samples": 10_000}, "what could be known is there"
     assert merged.notes == ("a note", f"The pictures could not be measured: {why}")
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_familys_own_figures_may_fail_too(root: Path, monkeypatch):
     changed = replace(FAMILIES["vae"], own_figures=failing(ZeroDivisionError()))
     monkeypatch.setitem(FAMILIES, "vae", changed)
@@ -155,6 +224,7 @@ def test_a_familys_own_figures_may_fail_too(root: Path, monkeypatch):
     assert "ZeroDivisionError" in merged.notes[-1]
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_card_with_words_for_an_fid_costs_no_picture(root: Path):
     update_metrics(root / "vae", {"fid": "good"})
     update_metrics(root / "judge", {"sharpness": "high"})
@@ -166,6 +236,7 @@ def test_a_card_with_words_for_an_fid_costs_no_picture(root: Path):
     assert merged.notes == ("a note",)
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_judge_that_is_too_large_is_a_note(root: Path):
     registry = Registry(root)
     registry.memory_bytes = registry.entry("judge").parameters
@@ -175,9 +246,36 @@ def test_a_judge_that_is_too_large_is_a_note(root: Path):
     assert "GENLAB_MEMORY_GB allows" in follow.merge(DRAWN, None).notes[-1]
 
 
+@pytest.mark.usefixtures("alone")
 def test_figures_that_json_cannot_hold_are_left_out(root: Path, monkeypatch):
     numbers = {"good": 1.0, "nan": float("nan"), "array": np.zeros(3)}
     monkeypatch.setattr(judging_module, "card_figures", lambda *_: numbers)
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
-    assert follow.merge(DRAWN, None).figures == {"good": 1.0}
+    assert figures_of(follow, None) == {"good": 1.0}
+
+
+# --- where a figure means nothing -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("contrast", [0.05, 1.0])
+def test_noise_has_a_word_in_the_place_of_its_sharpness_whatever_its_contrast(
+    root: Path, contrast: float
+):
+    update_metrics(root / "judge", {"sharpness": 0.18})
+    judge = Registry(root).entry("judge")
+    rng = np.random.default_rng(0)
+    noise = (127 + contrast * 127 * rng.uniform(-1, 1, (4, 28, 28))).astype(np.uint8)
+    assert sharpness_figures(noise, judge)["sharpness_word"] == "noise"
+
+
+def test_real_digits_are_as_sharp_as_real_digits_and_no_word_is_said(root: Path):
+    registry = Registry(PROJECT / "checkpoints", downloads=False)
+    digits = examples(registry, "mnist").images[:100]
+    figures = sharpness_figures(digits, registry.entry("mnist-classifier"))
+    assert figures.keys() == {"sharpness_percent"}
+    assert 80 < figures["sharpness_percent"] < 120
+
+
+def test_more_edges_than_any_real_picture_has_are_harsh():
+    assert [sharpness_word(percent, 5.8) for percent in (99, 149, 328)] == ["", "", "harsh"]

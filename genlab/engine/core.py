@@ -45,11 +45,11 @@ class FollowUp:
 
     Attributes:
         request: served as a part of the same job; None if there is nobody to ask.
-        merge: the final result, from the drawn one and the answer, or None without a request.
+        merge: the result, or what to ask next, from what is drawn and the answer (None: nobody's).
     """
 
     request: Request | None
-    merge: Callable[[Result, Result | None], Result]
+    merge: Callable[[Result, Result | None], Result | FollowUp]
 
 
 class Core:
@@ -68,7 +68,7 @@ class Core:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._models = models
-        self._follow_up = follow_up
+        self._follow_up = follow_up or (lambda request, result: None)
         self._clock = clock
         self._jobs: dict[JobId, Job] = {}  # in the order of arrival
         self._events: list[tuple[JobId, Event]] = []
@@ -218,25 +218,23 @@ class Core:
             return
         result = runner.result(job)
         if job.drawn is not None and job.merge is not None:
-            self._end(job, job.merge(job.drawn, result))
+            self._go_on(job, job.drawn, job.merge(job.drawn, result))
             return
-        now, begun = self._clock(), job.started_at or job.added_at
-        result = replace(
-            result,
-            fingerprint=runner.fingerprint,
-            seconds=now - begun,
-            waited=begun - job.added_at,
-        )
-        follow = None
-        if getattr(job.request, "judge", False) and self._follow_up is not None:
+        begun = job.started_at or job.added_at
+        times = {"seconds": self._clock() - begun, "waited": begun - job.added_at}
+        result = replace(result, fingerprint=runner.fingerprint, **times)
+        if getattr(job.request, "judge", False):
             job.drawn = result  # from here on the pictures are safe, whatever fails
-            follow = self._follow_up(job.request, result)
-        if follow is None:
-            self._end(job, result)
-        elif follow.request is None:
-            self._end(job, follow.merge(result, None))
+            self._go_on(job, result, self._follow_up(job.request, result) or result)
         else:
-            job.goes_on_as(follow.request, follow.merge)
+            self._end(job, result)
+
+    def _go_on(self, job: Job, drawn: Result, news: Result | FollowUp) -> None:
+        while isinstance(news, FollowUp):
+            if news.request is not None:
+                return job.goes_on_as(news.request, news.merge)
+            news = news.merge(drawn, None)
+        return self._end(job, news)
 
     def _report(self, runner: Runner, jobs: Sequence[Job]) -> None:
         """Tell how far jobs are, with previews as far as their share of the time allows."""

@@ -34,11 +34,9 @@ class Job:
     previews: int = 0  # that its owner was shown
     announced: bool = False  # whether its owner has heard that the model is being loaded
     drawn: Result | None = None
-    merge: Callable[[Result, Result | None], Result] | None = None
+    merge: Callable[[Result, Result | None], Any] | None = None  # of a `FollowUp`
 
-    def goes_on_as(
-        self, request: Request, merge: Callable[[Result, Result | None], Result]
-    ) -> None:
+    def goes_on_as(self, request: Request, merge: Callable[[Result, Result | None], Any]) -> None:
         """Begin anew with another request, whose result ``merge`` adds to what is drawn."""
         self.request, self.merge = request, merge
         self.state, self.started, self.step, self.total = None, False, 0, 0

@@ -7,7 +7,18 @@ from typing import Literal
 
 Look = Literal["time", "number", "share", "percent", "percents", "classes", "scores"]
 """``share`` is from 0 to 1, ``percent`` may exceed 100, ``percents`` is a percentage by name,
-``classes`` a share by class, ``scores`` a probability a picture."""
+``classes`` a share by class, ``scores`` shares of pictures by a probability, from 0 to 1."""
+
+JUDGED = "judged_count"
+"""How many pictures the judge's figures are of, in the figures beside them."""
+BEFOREHAND = "fid_samples"
+"""How many samples the card's FID was measured with, long before."""
+ENOUGH = 100
+"""Of fewer pictures classes are missing by chance: of ten that are drawn equally often one or more
+stays below 2 % of the pictures once in fifty draws of 100, but in every second draw of 25."""
+WORDS = {"noise": "grain, not strokes", "harsh": "harder edges than real ones"}
+"""What stands in the place of a figure that means nothing, and why: noise reaches 1,400 % of real
+pictures' sharpness, or 60 %, as its contrast will have it."""
 
 
 @dataclass(frozen=True)
@@ -19,20 +30,24 @@ class Figure:
         title: over its tile or chart.
         note: what it means, in a few words.
         look: how it is shown.
+        word: where the figures have one of WORDS that stands in its place; "": nowhere.
     """
 
     key: str
     title: str
     note: str
     look: Look = "number"
+    word: str = ""
 
 
 SECONDS = Figure("seconds", "Time", "first step to last", "time")
-SHARPNESS = Figure("sharpness_percent", "Sharpness", "of real pictures'", "percent")
+SHARPNESS = Figure(
+    "sharpness_percent", "Sharpness", "of real pictures'", "percent", word="sharpness_word"
+)
 CONFIDENCE = Figure("mean_confidence", "Confidence", "of the judge", "share")
-FID = Figure("fid", "FID", "lower is better")
+FID = Figure("fid", "FID", "beforehand; lower is better")
 AS_ASKED = Figure("as_asked_percent", "", "as asked, reads the judge", "percents")
 CLASSES = Figure("class_histogram", "Classes the judge sees", "- - real data", "classes")
 DISCRIMINATOR = Figure(
-    "discriminator", "What the discriminator thinks", "D: how sure it is real", "scores"
+    "discriminator_histogram", "What the discriminator thinks", "D: how sure it is real", "scores"
 )

@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from genlab.evaluation.figures import BEFOREHAND, SHARPNESS
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, SampleRequest
+
+NOISE = 10.0
+"""`roughness` of pictures half-way from real ones, 2, to white noise, 20."""
+HARSH = 150.0
+"""Percent of real pictures' sharpness; above it there are more edges than a real picture has."""
 
 
 def measured_as(request: Request, metrics: Mapping[str, Any]) -> bool:
@@ -27,20 +33,38 @@ def measured_as(request: Request, metrics: Mapping[str, Any]) -> bool:
 
 
 def card_figures(request: Request, metadata: ModelMetadata) -> dict[str, float]:
-    """The FID that the card of who drew gives for such pictures; {} if it gives none for them."""
-    fid = metadata.metric("fid")
-    return {"fid": fid} if fid is not None and measured_as(request, metadata.metrics) else {}
+    """The FID that the card of who drew gives for such pictures; {} if it gives none for them.
+
+    Beside it ``fid_samples``, of how many pictures it is, if the card says so.
+    """
+    if not measured_as(request, metadata.metrics):
+        return {}
+    found = {"fid": metadata.metric("fid"), BEFOREHAND: metadata.metric("samples")}
+    if found["fid"] is None:
+        return {}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def sharpness_figures(images: np.ndarray, judge: ModelMetadata) -> dict[str, float]:
     """Sharpness as a percentage of real pictures', whose sharpness the judge's card gives.
 
-    {} if it gives none.
+    {} if it gives none. Where it means nothing, ``sharpness_word`` says what is seen instead.
     """
-    from genlab.evaluation.metrics import sharpness  # loads torch
+    from genlab.evaluation.metrics import roughness, sharpness  # loads torch
 
     real = judge.metric("sharpness")
-    return {"sharpness_percent": round(100 * sharpness(images) / real, 1)} if real else {}
+    if not real:
+        return {}
+    percent = round(100 * sharpness(images) / real, 1)
+    word = sharpness_word(percent, roughness(images))
+    return {SHARPNESS.key: percent} | ({SHARPNESS.word: word} if word else {})
+
+
+def sharpness_word(percent: float, rough: float = 0.0) -> str:
+    """One of WORDS where a share of real pictures' sharpness means nothing; else ""."""
+    if rough > NOISE:
+        return "noise"
+    return "harsh" if percent > HARSH else ""
 
 
 def class_figures(probs: np.ndarray, judge: ModelMetadata) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from genlab.engine.core import FollowUp
@@ -36,7 +37,10 @@ class Judging:
         self._registry = registry
 
     def follow_up(self, request: SampleRequest, result: Result) -> FollowUp | None:
-        """What to ask a judge about a result, and how its answer becomes figures.
+        """What to ask about a result, and how the answer becomes figures.
+
+        A few pictures say little of a model. Where more cost next to nothing, those of the next
+        seeds are drawn first, and the figures are of all.
 
         Args:
             request: what was drawn.
@@ -49,20 +53,30 @@ class Judging:
         entry = self._registry.find(request.checkpoint)
         if entry is None:
             return None
-        measuring = _Measuring(request, entry, self._registry.judge(entry.dataset))
-        return FollowUp(measuring.question(self._registry, result), measuring.merge)
+        judge = self._registry.judge(entry.dataset)
+        measuring = _Measuring(self._registry, request, entry, judge)
+        sample = FAMILIES[entry.family].measured_sample
+        if judge is None or not isinstance(request, SampleRequest) or request.count >= sample:
+            return measuring.ask(result)
+        more = request.model_copy(update={"count": sample, "judge": False})
+        return FollowUp(more, lambda drawn, larger: measuring.ask(larger or drawn))
 
 
 @dataclass
 class _Measuring:
     """One result on its way to its figures."""
 
+    registry: Registry
     request: SampleRequest
     entry: ModelMetadata
     judge: ModelMetadata | None
     troubles: list[str] = field(default_factory=list)  # one sentence each
 
-    def question(self, registry: Registry, result: Result) -> Request | None:
+    def ask(self, sample: Result) -> FollowUp:
+        """What to ask the judge about the pictures that the figures will be of."""
+        return FollowUp(self._question(sample), partial(self._merge, sample))
+
+    def _question(self, sample: Result) -> Request | None:
         """What to ask the judge; None if there is none or it cannot judge such pictures."""
         if self.judge is None:
             return None
@@ -71,26 +85,27 @@ class _Measuring:
         asking: list[Request | None] = []
 
         def put_question() -> Mapping[str, Any]:
-            question = by.question(self.request, result, self.entry, judge) if by else None
+            question = by.question(self.request, sample, self.entry, judge) if by else None
             if question is not None:
-                registry.check(question)
+                self.registry.check(question)
             asking.append(question)
             return {}
 
         self._attempt(put_question)
         return asking[0] if asking else None
 
-    def merge(self, drawn: Result, answer: Result | None) -> Result:
+    def _merge(self, sample: Result, drawn: Result, answer: Result | None) -> Result:
         """The result with all figures that can be had, and why others cannot."""
         figures: dict[str, Any] = {}
         judge = self.judge
         by = FAMILIES[judge.family].judge if judge is not None else None
         if judge is not None and by is not None and answer is not None:
-            figures |= self._attempt(
-                lambda: by.figures(self.request, drawn, self.entry, judge, answer)
+            found = self._attempt(
+                lambda: by.figures(self.request, sample, self.entry, judge, answer)
             )
+            figures |= found | ({"judged_count": len(sample.images)} if found else {})
         own = FAMILIES[self.entry.family].own_figures
-        figures |= self._attempt(lambda: own(self.request, drawn, answer))
+        figures |= self._attempt(lambda: own(self.request, sample, answer))
         figures |= self._attempt(lambda: card_figures(self.request, self.entry))
         return replace(drawn, figures=figures, notes=(*drawn.notes, *self.troubles))
 

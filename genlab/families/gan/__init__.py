@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genlab.engine.events import Result
 from genlab.evaluation.figures import (
     CLASSES,
@@ -16,6 +18,7 @@ from genlab.evaluation.figures import (
     SHARPNESS,
 )
 from genlab.families.description import (
+    MEASURED_SAMPLE,
     ColumnSettings,
     CompareColumn,
     Endpoint,
@@ -57,8 +60,17 @@ def check_request(request: GANRequest, metadata: ModelMetadata, find: Find) -> N
 
 
 def scores(request: GANRequest, result: Result, judged: Result | None) -> dict[str, Any]:
-    """``discriminator``: the probability that each picture is real, as it says itself."""
-    return {"discriminator": [round(float(s), 4) for s in result.extras["scores"].ravel()]}
+    """``discriminator``: the probability that each picture is real, as it says itself.
+
+    ``discriminator_histogram``: the share of the result's pictures in each tenth of that, from
+    surely fake to surely real. The result may be a larger sample than what was asked for.
+    """
+    sure = result.extras["scores"].ravel()
+    shares = np.histogram(sure, bins=10, range=(0, 1))[0] / len(sure)
+    return {
+        "discriminator": [round(float(score), 4) for score in sure[: request.count]],
+        "discriminator_histogram": [round(float(share), 4) for share in shares],
+    }
 
 
 def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]:
@@ -101,6 +113,7 @@ FAMILY = FamilyDescription(
     ),
     strip=(SECONDS, SHARPNESS, CONFIDENCE, FID, CLASSES, DISCRIMINATOR),
     own_figures=scores,
+    measured_sample=MEASURED_SAMPLE,
     evaluate="genlab.families.gan.evaluate:evaluate",
     training="genlab.families.gan.train:TRAINING",
 )

@@ -9,6 +9,7 @@ from typing import Any
 from genlab.evaluation.figures import CLASSES, CONFIDENCE, FID, SECONDS, SHARPNESS
 from genlab.families.checks import check_grey
 from genlab.families.description import (
+    MEASURED_SAMPLE,
     ColumnSettings,
     CompareColumn,
     Endpoint,
@@ -77,6 +78,7 @@ FAMILY = FamilyDescription(
         ),
     ),
     strip=(SECONDS, SHARPNESS, CONFIDENCE, FID, CLASSES),
+    measured_sample=MEASURED_SAMPLE,
     evaluate="genlab.families.vae.evaluate:evaluate",
     training="genlab.families.vae.train:TRAINING",
 )

@@ -10,9 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from genlab.evaluation.figures import CLASSES, CONFIDENCE, FID, SECONDS, SHARPNESS, Figure
+from genlab.evaluation.figures import (
+    BEFOREHAND,
+    CLASSES,
+    CONFIDENCE,
+    ENOUGH,
+    FID,
+    JUDGED,
+    SECONDS,
+    SHARPNESS,
+    WORDS,
+    Figure,
+)
 
 SHORT = 4  # letters of a class name that fit under a bar
 COVERED = "classes_above_2_percent"
@@ -28,11 +37,33 @@ def strip(figures: Mapping[str, Any], shown: Sequence[Figure]) -> str:
         shown: which of them, in order; tiles stand above charts.
     """
     present = [figure for figure in shown if figure.key in figures]
-    tiles = [tile for figure in present for tile in _tiles(figure, figures[figure.key])]
+    tiles = [tile for figure in present for tile in _tiles(figure, figures)]
     charts = [_chart(figure, figures) for figure in present if figure.look in CHARTS]
     if not tiles and not charts:
         return ""
-    return f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>{"".join(charts)}</div>'
+    return (
+        f'<div class="strip"><div class="tiles">{"".join(tiles)}</div>'
+        f"{_sources(figures, present)}{''.join(charts)}</div>"
+    )
+
+
+def _sources(figures: Mapping[str, Any], present: Sequence[Figure]) -> str:
+    """Of how many pictures the figures are, and when they were measured; "" if nobody says."""
+    parts = []
+    if JUDGED in figures and not _too_few(figures):
+        parts.append(f"Measured now on {figures[JUDGED]:,} samples, those shown among them.")
+    elif JUDGED in figures:
+        count = figures[JUDGED]
+        shown = "the picture shown" if count == 1 else f"the {count} pictures shown"
+        few = ": too few to say which classes are missing" if CLASSES in present else ""
+        parts.append(f"Measured now on {shown}{few}.")
+    if FID in present and BEFOREHAND in figures:
+        parts.append(f"FID was measured beforehand on {figures[BEFOREHAND]:,.0f} samples.")
+    return f'<p class="note">{" ".join(parts)}</p>' if parts else ""
+
+
+def _too_few(figures: Mapping[str, Any]) -> bool:
+    return figures.get(JUDGED, ENOUGH) < ENOUGH
 
 
 def compact(figures: Mapping[str, Any], unknown: Mapping[str, str] | None = None) -> str:
@@ -43,22 +74,39 @@ def compact(figures: Mapping[str, Any], unknown: Mapping[str, str] | None = None
         unknown: why a figure has a dash, by its key; said when the dash is pointed at.
     """
     seen = figures.get(CLASSES.key, {})
+    few = _too_few(figures)
+    covered = "in {}" if few else "of {}"
     lines: dict[str, tuple[str, Callable[[Any], str]]] = {
         SECONDS.key: (SECONDS.title, duration),
-        FID.key: (FID.title, lambda value: f"{value:.2f}"),
-        SHARPNESS.key: (SHARPNESS.title, lambda value: written(SHARPNESS, value)),
+        SHARPNESS.key: (SHARPNESS.title, lambda _: in_brief(SHARPNESS, figures)),
         CONFIDENCE.key: (CONFIDENCE.title, lambda value: written(CONFIDENCE, value)),
-        COVERED: ("Classes", lambda value: f"{value} of {len(seen)}"),
+        COVERED: (
+            "Classes",
+            lambda value: f"{value} {covered.format(figures[JUDGED] if few else len(seen))}",
+        ),
+        FID.key: (FID.title, lambda value: f"{value:.2f}"),
     }
-    rows = []
-    for key, (name, write) in lines.items():
+
+    def line(key: str) -> str:
+        name, write = lines[key]
         if key in figures:
-            rows.append(f"<dt>{name}</dt><dd>{write(figures[key])}</dd>")
-        else:
-            why = escape((unknown or {}).get(key, "not known"))
-            rows.append(f'<dt>{name}</dt><dd title="{why}">–</dd>')
+            return f"<dt>{name}</dt><dd>{write(figures[key])}</dd>"
+        why = escape((unknown or {}).get(key, "not known"))
+        return f'<dt>{name}</dt><dd title="{why}">–</dd>'
+
     shares = list(seen.items()) or [(str(k), 0.0) for k in range(10)]
-    return f'<div class="strip compact"><dl>{"".join(rows)}</dl>{_bars("", shares)}</div>'
+    now = f"of {figures[JUDGED]:,} samples" if JUDGED in figures else "of this run"
+    then = f"of {figures[BEFOREHAND]:,.0f} beforehand" if BEFOREHAND in figures else "beforehand"
+    return (
+        f'<div class="strip compact"><dl>{line(SECONDS.key)}</dl>'
+        f"<p>{now}</p><dl>{line(SHARPNESS.key)}{line(CONFIDENCE.key)}{line(COVERED)}</dl>"
+        f"{_bars('', shares, few=few)}<p>{then}</p><dl>{line(FID.key)}</dl></div>"
+    )
+
+
+def in_brief(figure: Figure, figures: Mapping[str, Any]) -> str:
+    """What is shown of a figure that is among a result's: its value, or the word in its place."""
+    return figures.get(figure.word) or written(figure, figures[figure.key])
 
 
 def written(figure: Figure, value: Any) -> str:
@@ -84,10 +132,13 @@ def bar(done: float) -> str:
     return f'<div class="bar"><i style="width:{min(done, 1):.0%}"></i></div>'
 
 
-def _tiles(figure: Figure, value: Any) -> list[str]:
+def _tiles(figure: Figure, figures: Mapping[str, Any]) -> list[str]:
     """One tile, or one for each of its parts; none for a chart."""
     if figure.look in CHARTS:
         return []
+    if word := figures.get(figure.word):
+        return [_tile(figure.title, word, WORDS[word])]
+    value = figures[figure.key]
     if figure.look == "percents":
         return [
             _tile(name.capitalize(), written(figure, part), figure.note, part / 100)
@@ -99,18 +150,16 @@ def _tiles(figure: Figure, value: Any) -> list[str]:
 
 
 def _chart(figure: Figure, figures: Mapping[str, Any]) -> str:
-    value = figures[figure.key]
+    value, few = figures[figure.key], _too_few(figures)
+    samples = f" in {figures[JUDGED]:,} samples" if JUDGED in figures else ""
     if figure.look == "scores":
-        return _bars(figure.title, _deciles(value), key=figure.note)
-    covered = f": {figures[COVERED]} of {len(value)}" if COVERED in figures else ""
-    return _bars(figure.title + covered, list(value.items()), 1 / len(value), figure.note)
-
-
-def _deciles(scores: Sequence[float]) -> list[tuple[str, float]]:
-    """Shares of scores in ten equal bins from 0, surely fake, to 1, surely real."""
-    counts, _ = np.histogram(scores, bins=10, range=(0, 1))
-    names = ["fake", *[""] * 8, "real"]
-    return [(name, float(n) / len(scores)) for name, n in zip(names, counts, strict=True)]
+        names = ["fake", *[""] * (len(value) - 2), "real"]
+        shares = list(zip(names, value, strict=True))
+        return _bars(figure.title + samples, shares, key=figure.note, few=few)
+    known = COVERED in figures and not few  # of few pictures some are missing by chance
+    covered = f": {figures[COVERED]} of {len(value)}" if known else ""
+    title = figure.title + covered + samples
+    return _bars(title, list(value.items()), 1 / len(value), figure.note, few)
 
 
 def _tile(name: str, value: str, what: str, filled: float | None = None) -> str:
@@ -118,8 +167,17 @@ def _tile(name: str, value: str, what: str, filled: float | None = None) -> str:
     return f'<div class="tile"><span>{name}</span><b>{value}</b><small>{what}</small>{line}</div>'
 
 
-def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, key: str = "") -> str:
-    """Vertical bars; ``even`` draws a dashed line at that share, ``key`` explains."""
+def _bars(
+    title: str,
+    shares: Sequence[tuple[str, float]],
+    even: float = 0,
+    key: str = "",
+    few: bool = False,
+) -> str:
+    """Vertical bars; ``even`` draws a dashed line at that share, ``key`` explains.
+
+    Those of too ``few`` pictures are grey.
+    """
     top = max(0.25, *(share for _, share in shares))
     columns = "".join(
         f'<div title="{escape(name)} {share:.0%}"><i style="height:{share / top:.1%}"></i>'
@@ -129,6 +187,7 @@ def _bars(title: str, shares: Sequence[tuple[str, float]], even: float = 0, key:
     spoken = ", ".join(f"{name} {share:.0%}" for name, share in shares)
     dashed = f'<hr style="bottom:{even / top:.1%}">' if even else ""
     return (
-        f'<figure><figcaption>{title}<em>{key}</em></figcaption><div class="plot" role="img" '
+        f"<figure{' class=few' if few else ''}><figcaption>{title}<em>{key}</em></figcaption>"
+        f'<div class="plot" role="img" '
         f'aria-label="{escape(spoken)}">{columns}{dashed}</div></figure>'
     )

@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from genlab.engine.events import Result
+from genlab.evaluation.figures import SHARPNESS
 from genlab.ui.cells import CellView
-from genlab.ui.components.metric_strip import duration
+from genlab.ui.components.metric_strip import duration, in_brief
 from genlab.ui.components.pictures import blank, grid
 from genlab.ui.components.run_button import Draw
 
@@ -48,6 +49,13 @@ def _accuracy(result: Result) -> str:
     return "" if right is None else f"{right:.0f} % as asked"
 
 
+def _sharpness(result: Result) -> str:
+    if SHARPNESS.word in result.figures:
+        return result.figures[SHARPNESS.word]
+    known = SHARPNESS.key in result.figures
+    return f"sharpness {in_brief(SHARPNESS, result.figures)}" if known else ""
+
+
 def _figure(key: str, write: Callable[[float], str]) -> Callable[[Result], str]:
     def text(result: Result) -> str:
         return write(result.figures[key]) if key in result.figures else ""
@@ -58,6 +66,6 @@ def _figure(key: str, write: Callable[[float], str]) -> Callable[[Result], str]:
 FIGURES: Mapping[str, Callable[[Result], str]] = {
     "seconds": lambda result: duration(result.seconds),
     "accuracy": _accuracy,
-    "sharpness": _figure("sharpness_percent", lambda value: f"sharpness {value:.0f} %"),
+    "sharpness": _sharpness,
     "diversity": _figure("diversity", lambda value: f"diversity {value:.2f}"),
 }
