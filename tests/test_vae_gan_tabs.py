@@ -191,6 +191,24 @@ def test_a_position_beyond_the_timeline_is_a_sentence(position: Any) -> None:
         gan.at(LONG, position)
 
 
+def test_the_timeline_moves_both_gans(registry: Any) -> None:
+    other = model("gan-other", "gan", "mnist", facts={"snapshots": [0, 20, 400]})
+    both = ListedRegistry(LONG, other)
+    seen = []
+    for position in (1, 2, 3, 4):
+        client = answering(answer)
+        values = ("gan", "gan-other", position, 7, 4)
+        press(gan.build, both, client, "gan-generate", *values)
+        seen.append(tuple(ticket.request.snapshot for ticket in client.tickets))  # type: ignore[attr-defined]
+    assert seen == [(0, 0), (25, 20), (1500, 400), (None, None)]
+    blocks = FakePage(gan.build, fake_context(FakeClient(), both)).blocks
+    tell: Any = next(f.fn for f in blocks.fns.values() if f.name == "tell")
+    assert "After 25 training steps, beside it after 20 training steps" in tell(
+        "gan", "gan-other", 2
+    )
+    assert "beside it" not in tell("gan", "gan-other", 1), "both at the same step"
+
+
 def test_a_gan_is_drawn_at_its_moment_beside_a_finished_one(registry: Any) -> None:
     client = answering(answer)
     (last,) = press(gan.build, registry, client, "gan-generate", "gan", "gan-collapsed", 2, 7, 4)
@@ -223,11 +241,12 @@ def test_a_gan_without_snapshots_has_a_timeline_that_cannot_be_moved() -> None:
 def test_a_newly_chosen_gan_rewinds_the_timeline_to_its_end(registry: Any) -> None:
     blocks = FakePage(gan.build, fake_context(FakeClient(), registry)).blocks
     rewind: Any = next(f.fn for f in blocks.fns.values() if f.name == "rewind")
-    slider, moment = rewind("gan-collapsed")
+    slider, moment = rewind("gan-collapsed", "")
     assert (slider.maximum, slider.value, slider.interactive) == (1, 1, False)
     assert "no snapshots" in moment
     tell: Any = next(f.fn for f in blocks.fns.values() if f.name == "tell")
-    assert "After 1,500 training steps" in tell("gan", 3)
+    assert "After 1,500 training steps" in tell("gan", "", 3)
+    assert "beside it finished generator" in tell("gan", "gan-collapsed", 3)
 
 
 def test_without_checkpoints_both_tabs_say_how_to_get_some() -> None:

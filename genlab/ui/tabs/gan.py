@@ -24,7 +24,7 @@ from genlab.ui.context import AppContext
 
 INTRO = (
     "The generator only has to fool the discriminator D: **sharp where the VAE blurs**. But "
-    "nothing makes it draw every class: count the bars of the collapsed one."
+    "nothing makes it draw every class: move the timeline and count the bars of both."
 )
 
 
@@ -39,9 +39,13 @@ def build(context: AppContext) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair("gan", entries)
+
+            def known(name: Any) -> ModelMetadata | None:
+                return context.registry.entry(str(name)) if name else None
+
             timeline = _timeline(entries[0])
             moment = gr.HTML(
-                _moment(entries[0], len(stops(entries[0]))),
+                _moment(entries[0], known(beside.value), len(stops(entries[0]))),
                 elem_id="gan-moment",
                 elem_classes=["flush"],
             )
@@ -57,22 +61,26 @@ def build(context: AppContext) -> None:
         snapshot = at(context.registry.entry(str(checkpoint)), stop)
         wanted = [parse_request(GANRequest, checkpoint=checkpoint, snapshot=snapshot, **same)]
         if other:
-            wanted.append(parse_request(GANRequest, checkpoint=other, **same))
+            then = latest(context.registry.entry(str(other)), snapshot)
+            wanted.append(parse_request(GANRequest, checkpoint=other, snapshot=then, **same))
         return wanted
 
-    def rewind(checkpoint: Any) -> tuple[Any, str]:
+    def rewind(checkpoint: Any, other: Any) -> tuple[Any, str]:
         """The timeline of a newly chosen checkpoint, at its end."""
         metadata = context.registry.entry(str(checkpoint))
         last = len(stops(metadata))
         slider = gr.Slider(maximum=max(last, 1), value=last, interactive=last > 1)
-        return slider, _moment(metadata, last)
+        return slider, _moment(metadata, known(other), last)
 
-    def tell(checkpoint: Any, stop: Any) -> str:
-        return _moment(context.registry.entry(str(checkpoint)), stop)
+    def tell(checkpoint: Any, other: Any, stop: Any) -> str:
+        return _moment(context.registry.entry(str(checkpoint)), known(other), stop)
 
     light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
-    first.change(rewind, first, [timeline, moment], **light)
-    timeline.input(tell, [first, timeline], moment, trigger_mode="always_last", **light)
+    first.change(rewind, [first, beside], [timeline, moment], **light)
+    gr.on(
+        [timeline.input, beside.change], tell, [first, beside, timeline], moment,
+        trigger_mode="always_last", **light,
+    )  # fmt: skip
     shows_second(beside, panels[1].column)
     inputs = [first, beside, timeline, seed, count]
     wire(
@@ -96,22 +104,37 @@ def at(metadata: ModelMetadata, position: Any) -> int | None:
     return halts[int(position) - 1]
 
 
+def latest(metadata: ModelMetadata, step: int | None) -> int | None:
+    """The snapshot of another GAN for the same moment of training: its latest one by that step.
+
+    None, the finished one, after the end and for a GAN that kept no snapshot so early.
+    """
+    kept = [own for own in metadata.facts.get("snapshots", ()) if step is not None and own <= step]
+    return max(kept, default=None)
+
+
 def _timeline(metadata: ModelMetadata) -> gr.Slider:
     last = len(stops(metadata))
     return gr.Slider(
         1, max(last, 2), value=last, step=1, interactive=last > 1, label="Timeline",
-        info="The same z through the training: from the first steps, left, to the finished one.",
+        info="The same z through both trainings: from the first steps, left, to the finished one.",
         elem_id="gan-timeline", elem_classes=["bare"], buttons=[],
     )  # fmt: skip
 
 
-def _moment(metadata: ModelMetadata, position: Any) -> str:
+def _moment(metadata: ModelMetadata, beside: ModelMetadata | None, position: Any) -> str:
     """What the timeline's position means, in words."""
     step = at(metadata, position)
     if len(stops(metadata)) == 1:
         return '<p class="moment">This checkpoint kept no snapshots.</p>'
-    text = "Finished generator" if step is None else f"After {step:,} training steps"
-    return f'<p class="moment">{text}</p>'
+    texts = [_after(step)]
+    if beside is not None and (then := latest(beside, step)) != step:
+        texts.append(f"beside it {_after(then).lower()}")
+    return f'<p class="moment">{", ".join(texts)}</p>'
+
+
+def _after(step: int | None) -> str:
+    return "Finished generator" if step is None else f"After {step:,} training steps"
 
 
 def _captions(figures: dict[str, Any]) -> Sequence[str]:
