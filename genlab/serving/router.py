@@ -116,7 +116,7 @@ class Router:
         turns = [(seconds, order, owner) for order, (owner, seconds) in enumerate(served.items())]
         heapq.heapify(turns)
         placed: list[tuple[JobId, str]] = []
-        while turns:
+        while turns and len(full) < len(kinds):
             seconds, order, owner = heapq.heappop(turns)
             while queues[owner]:
                 job = queues[owner].popleft()
