@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("toybox",),
     ("models",),
     ("serving",),
-    ("ui", "cli"),
+    ("ui", "cli", "notebook"),
     ("__main__",),
 )
 """The rooms from the lowest floor up; a room imports from floors below its own, and from itself."""
@@ -51,6 +51,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         *(f"genlab.engine.{m}" for m in ("core", "runner", "device", "graph", "tensors")),
     ),
     "cli": HEAVY,
+    "notebook": (*HEAVY, "gradio", "gradio_client", "IPython"),
 }
 """What a room never imports: the engine knows no model, a runner no thread, a tab no tensor and no
 file of a checkpoint, the page no driver."""
@@ -61,7 +62,7 @@ LIGHT = (
     "genlab.formats.model_card", "genlab.diffusion.schedulers", "genlab.models.families",
     "genlab.models.registry", "genlab.toybox.prompt_adherence", "genlab.serving.client",
     "genlab.serving.thread", "genlab.serving.session_runs", "genlab.ui.page", "genlab.cli",
-    "genlab.serving.ray",
+    "genlab.serving.ray", "genlab.notebook.local",
 )  # fmt: skip
 """What the page's process and the command line's help load: none of HEAVY is among it."""
 
@@ -209,6 +210,15 @@ def test_files_can_be_read_at_one_sitting(path: Path) -> None:
 
 def test_the_entry_point_stays_short() -> None:
     assert len((PROJECT / "app.py").read_text(encoding="utf-8").splitlines()) < 60
+
+
+def test_no_two_classes_have_one_name() -> None:
+    named: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                named.setdefault(node.name, []).append(module_name(path))
+    assert {name: where for name, where in named.items() if len(where) > 1} == {}
 
 
 def test_nothing_pickled_is_committed() -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from genlab.cli import app
+from genlab.cli.sample import read_texts
 from genlab.diffusion.schedulers import scheduler_names
 from genlab.formats.model_card import read_card, write_card
 from genlab.models import training
@@ -227,6 +228,31 @@ def test_sample_refuses_with_one_sentence(
     out = tmp_path / "samples.npz"
     assert sentence in refusal("sample", *arguments, "--out", out)
     assert not out.exists()
+
+
+def test_a_file_of_prompts_may_come_from_any_editor(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_bytes("\ufeffa red 3\r\n\r\n  \r\na \u2028 green bag\r\n".encode())
+    assert read_texts(path) == ["a red 3", "a \u2028 green bag"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfea\x00", b"a caf\xe9\n"])
+def test_a_file_of_prompts_that_is_no_text_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(content)
+    sentence = refusal("sample", TOYBOX, "--prompts", path, "--out", tmp_path / "x.npz")
+    assert "no text in UTF-8" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "99999"), ("MEMORY_GB", "0"), ("MAX_ROWS", "many"), ("MODELS", "[")],
+)
+def test_a_setting_that_cannot_be_is_named_with_its_value(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"GENLAB_{name}", value)
+    assert f"GENLAB_{name} is '{value}'" in refusal("list")
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genlab.engine.core import Core, FollowUp
-from genlab.engine.events import Cancelled, Failed, Loading, Progress, Queued, Result
+from genlab.engine.events import FINAL, Cancelled, Failed, Loading, Progress, Queued, Result
 from genlab.engine.faults import GROW_AFTER, DeviceLost
 from genlab.requests import UserError
 from tests.fakes import (
@@ -361,3 +361,109 @@ def test_jobs_take_turns_in_what_previews_may_cost():
         for job_id, events in run_until_idle(core).items()
     }
     assert max(shown.values()) - min(shown.values()) <= 1, shown
+
+
+# --- what a change of one line would break -----------------------------------------------------
+
+
+class Listening(FakeModels):
+    """Remembers which models were said to be in use when each was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_use: list[tuple[str, set[str]]] = []
+
+    def get(self, name, in_use):
+        self.in_use.append((name, set(in_use)))
+        return super().get(name, in_use)
+
+
+def test_a_model_that_works_or_is_about_to_is_not_unloaded_for_another():
+    models = Listening()
+    core = Core(models)
+    core.add(1, request_of(checkpoint="slow"), "a")
+    core.add(2, request_of(steps=9), "b")
+    core.add(3, request_of(checkpoint="other"), "c")
+    core.step()
+    assert ("other", {"counting"}) in models.in_use, "it was given in this very step"
+    while core._jobs[2].step < 2:
+        core.step()
+    models.in_use.clear()
+    core.step()
+    assert "counting" in dict(models.in_use)["slow"], "it has jobs that began"
+
+
+def test_who_waits_for_a_judge_is_not_held_up_by_another_judge_without_room(models):
+    models.runners |= {"judge": CountingRunner(), "reader": CountingRunner()}
+    models.without_room.add("judge")
+
+    def by_prompt(request, result):
+        question = request_of(steps=2, checkpoint=request.negative_prompt)
+        return FollowUp(question, lambda drawn, answer: replace(drawn, figures={"read": 1}))
+
+    core = Core(models, by_prompt)
+    core.add(1, request_of(judge=True, negative_prompt="judge"), "a")
+    core.add(2, request_of(steps=60), "b")
+    core.add(3, request_of(judge=True, negative_prompt="reader"), "c")
+    for _ in range(40):
+        ended = [job for job, event in core.step() if isinstance(event, Result)]
+        if ended:
+            break
+    assert ended == [3]
+    assert 2 in core._jobs
+
+
+def test_an_exclusive_model_ends_what_it_began_though_an_older_job_asks_it_to_judge(models):
+    models.runners["judge"] = CountingRunner()
+    models.runners["judge"].exclusive = True
+    core = Core(models, judging)
+    core.add(1, request_of(steps=6, judge=True), "a")
+    core.add(2, request_of(steps=30, checkpoint="judge"), "b")
+    run_until_idle(core)
+    assert models.runners["judge"].calls == [[2]] * 30 + [[1]] * 2
+
+
+def test_times_are_those_of_the_drawing_and_of_the_waiting_before_it():
+    clock = Clock()
+    runner = CountingRunner(clock, lambda rows: 1.0)
+    runner.exclusive = True
+    core = Core(FakeModels(runner), clock=clock)
+    core.add(1, request_of(steps=3), "a")
+    core.add(2, request_of(steps=4), "b")
+    events = run_until_idle(core)
+    assert (events[1][-1].waited, events[1][-1].seconds) == (0.0, 3.0)
+    assert (events[2][-1].waited, events[2][-1].seconds) == (3.0, 4.0)
+    assert [e.eta for e in events[2] if isinstance(e, Progress)] == [3.0, 2.0, 1.0, 0.0]
+
+
+def test_a_job_that_has_ended_holds_nothing_whoever_holds_the_job(core):
+    add(core, request_of(steps=9))
+    core.step()
+    core.step()
+    job = core._jobs[1]
+    assert job.state is not None
+    core.cancel(1)
+    assert job.state is None
+
+
+def test_a_model_may_have_nothing_to_do(models):
+    class Idle(CountingRunner):
+        def total_steps(self, job):
+            return 0
+
+    models.runner = Idle()
+    core = Core(models)
+    add(core, request_of())
+    events = run_until_idle(core)[1]
+    assert value(events[-1]) == 0
+    assert not any(isinstance(event, Progress) for event in events)
+
+
+def test_nothing_comes_after_the_last_event(core):
+    add(core, request_of(steps=4), request_of(steps=4))
+    core.step()
+    core.cancel(1)
+    core.cancel(1)
+    events = run_until_idle(core)
+    assert [isinstance(event, FINAL) for event in events[1]].count(True) == 1
+    assert isinstance(events[1][-1], FINAL)

@@ -193,3 +193,15 @@ def test_accounts_do_not_grow_with_the_visitors():
     fairness = core._fairness
     assert len(fairness._owners._seconds) <= REMEMBERED
     assert len(fairness._kinds._seconds) <= REMEMBERED
+
+
+def test_who_rides_along_goes_by_turns_of_people_not_of_requests():
+    """Twenty requests of one person do not fill the seats beside somebody's picture."""
+    core, _, models = house()
+    core.add(1, request_of(), "first")
+    for k in range(20):
+        core.add(k + 2, request_of(), "greedy")
+    core.add(100, request_of(), "modest")
+    while not models.runner.calls:
+        core.step()
+    assert 100 in models.runner.calls[0]

@@ -166,6 +166,31 @@ def test_a_folder_that_may_not_be_read_is_left_out_with_a_sentence(root: Path):
     assert "sd" in registry.entries
 
 
+def test_names_and_titles_that_are_no_text_do_not_take_the_page_down(root: Path):
+    shutil.copytree(root / "vae", root / "bad\udcffname")
+    shutil.copytree(root / "vae", root / "half")
+    half = (
+        '---\ngenlab: {family: vae, title: "x\\ud800", dataset: mnist, metrics: {fid: %s}}\n---\n'
+    )
+    (root / "half" / "README.md").write_text(half % "12345678901234567890123")
+    registry = Registry(root)
+    assert "no text" in registry.broken["bad?name"]
+    assert registry.entry("half").title == "half"
+    assert registry.entry("half").metrics == {}
+    for text in [*registry.broken, *registry.broken.values()]:
+        text.encode()
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_no_error(root: Path, monkeypatch):
+    registry = Registry(root)
+
+    def vanished(folder: Path, pattern: str) -> list[Path]:
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(Path, "rglob", vanished)
+    assert registry.rescan_if_changed()
+
+
 @pytest.mark.parametrize("name", ["nope", "../vae", "vae/../sd", "", "/etc", "v" * 200])
 def test_an_unknown_name_is_answered_with_what_there_is(root: Path, name: str):
     registry = Registry(root)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -45,6 +46,8 @@ class OneSentence(TyperGroup):
             _fail(error.format_message())
         except UserError as error:
             _fail(str(error))
+        except ValidationError as error:
+            _fail(_wrong_setting(error))
         except OSError as error:
             _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.")
         except (KeyboardInterrupt, typer.Abort):
@@ -164,6 +167,13 @@ def _lines(figures: Mapping[str, Any]) -> str:
     """Figures for a person, one a line."""
     width = max(map(len, figures))
     return "\n".join(f"{key.replace('_', ' '):{width}}  {value}" for key, value in figures.items())
+
+
+def _wrong_setting(error: ValidationError) -> str:
+    """What is wrong with a setting that came from the environment."""
+    first = error.errors()[0]
+    name, value = "_".join(map(str, first["loc"])).upper(), repr(first["input"])
+    return f"GENLAB_{name} is {value[:40]}: {first['msg'][:1].lower()}{first['msg'][1:]}."
 
 
 def _fail(sentence: str) -> None:

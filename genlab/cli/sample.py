@@ -96,7 +96,11 @@ def command(families: Iterable[FamilyDescription]) -> Callable[..., None]:
 
 def read_texts(path: Path) -> list[str]:
     """The lines of a file of prompts, empty ones left out; raises UserError if none is left."""
-    texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a prompt may hold odd separators
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text in UTF-8.") from None
+    texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise UserError(f"{path} holds no prompt.")
     return texts

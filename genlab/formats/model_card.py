@@ -20,7 +20,7 @@ from genlab.formats.metadata import BrokenCheckpoint
 log = logging.getLogger(__name__)
 
 CARD = "README.md"
-LARGEST = 1e300  # of a metric; neither infinity nor NaN is below it
+LARGEST = 1e18  # of a metric: what 64 bits of a JSON hold; no infinity and no NaN is below it
 PIPELINE_TAGS = {
     "classifier": "image-classification",
     "noisy_classifier": "image-classification",
@@ -103,7 +103,8 @@ def _write(folder: Path, front: Mapping[str, Any], text: str) -> None:
 def _plain(value: Any) -> Any:
     """A value as JSON keeps it, dates as text; None if it is nothing that JSON can hold."""
     try:
-        return json.loads(json.dumps(value, allow_nan=False, default=_as_text))
+        text = json.dumps(value, allow_nan=False, default=_as_text, ensure_ascii=False)
+        return json.loads(text.encode())  # no half of a character: no page could be sent
     except (TypeError, ValueError, RecursionError):  # ValueError: NaN, or a list inside itself
         return None
 
@@ -133,4 +134,6 @@ def _metrics(stated: Any, folder: Path) -> dict[str, Any]:
 def _is_figure(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    return isinstance(value, str) or isinstance(value, int | float) and abs(value) < LARGEST
+    if isinstance(value, str):
+        return _plain(value) is not None
+    return isinstance(value, int | float) and abs(value) < LARGEST

@@ -70,6 +70,8 @@ def _metadata(
 ) -> ModelMetadata:
     if len(name) > LONGEST:
         raise BrokenCheckpoint(f"its name has {len(name)} characters, but may have {LONGEST}.")
+    if shown_name(name) != name:
+        raise BrokenCheckpoint("its name has bytes that are no text; give it another.")
     description = FAMILIES[family]
     description.check(path, card)
     return ModelMetadata(
@@ -84,6 +86,11 @@ def _metadata(
         pixels=pixels,
         defaults=defaults or {},
     )
+
+
+def shown_name(name: str) -> str:
+    """A folder's name as any page can show it: bytes that are no UTF-8 become question marks."""
+    return name.encode(errors="replace").decode()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from genlab import generation_metadata
 from genlab.formats.fingerprints import sha256_of, stamp_of
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.generation_metadata import GenerationMetadata
-from genlab.models.checkpoints import checkpoint_metadata
+from genlab.models.checkpoints import checkpoint_metadata, shown_name
 from genlab.models.downloads import Downloads, Offer
 from genlab.models.families import FAMILIES
 from genlab.requests import Request, SampleRequest, UserError
@@ -75,7 +75,7 @@ class Registry:
                 try:
                     entries[folder.name] = checkpoint_metadata(folder)
                 except BrokenCheckpoint as error:
-                    broken[folder.name] = str(error)
+                    broken[shown_name(folder.name)] = shown_name(str(error))
             outside, wrong = self._downloads.scan()
             for name in outside.keys() & (entries.keys() | broken.keys()):
                 del outside[name]
@@ -241,10 +241,14 @@ class Registry:
         """Path, time of change and size of all that lies in ``root``."""
         seen = []
         for folder in self._folders():
-            for path in [folder, *folder.rglob("*")]:
+            try:
+                inside = [folder, *folder.rglob("*")]
+            except OSError:  # removed meanwhile
+                inside = [folder]
+            for path in inside:
                 try:
                     about = path.stat()
-                except OSError:  # removed meanwhile
+                except OSError:
                     continue
                 seen.append((path.as_posix(), about.st_mtime_ns, about.st_size))
         return tuple(sorted(seen))

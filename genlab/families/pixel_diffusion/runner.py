@@ -48,7 +48,7 @@ from genlab.requests import UserError
 
 
 @dataclass
-class State:
+class PixelState:
     """What a job remembers between steps; tensors have one row an image, on the device."""
 
     scheduler: Any  # its own instance, as schedulers hold history; its tables are on the CPU
@@ -114,10 +114,10 @@ class PixelDiffusionRunner(Runner):
 
     # --- a job's life -----------------------------------------------------------------------
 
-    def start(self, jobs: Sequence[Job]) -> list[State]:
+    def start(self, jobs: Sequence[Job]) -> list[PixelState]:
         return [self._begin(job.request) for job in jobs]
 
-    def _begin(self, request: PixelDiffusionRequest) -> State:
+    def _begin(self, request: PixelDiffusionRequest) -> PixelState:
         scheduler = make_scheduler(request.scheduler, self.scheduler_config)
         scheduler.set_timesteps(request.num_inference_steps)
         owned = generators(request)
@@ -125,7 +125,7 @@ class PixelDiffusionRunner(Runner):
         targets = torch.tensor(request.target_classes, device=self.device.torch)
         labels = {"uncond": torch.full_like(targets, NULL_LABEL), "cond": targets}
         steps = len(scheduler.timesteps)
-        return State(
+        return PixelState(
             scheduler=scheduler,
             # DDIM clips x_0; unless eps is derived again from the clipped x_0, what guidance
             # moved out of range stays in as noise. See docs/decisions/0011.
@@ -144,7 +144,7 @@ class PixelDiffusionRunner(Runner):
 
     @torch.inference_mode()
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        states: list[State] = [job.state for job in jobs]
+        states: list[PixelState] = [job.state for job in jobs]
         inputs = [model_input(job.state.scheduler, job.state.x_t, job.step) for job in jobs]
         rows = [
             (x_t, t, labels)
@@ -163,7 +163,7 @@ class PixelDiffusionRunner(Runner):
 
     @torch.inference_mode()
     def advance(self, job: Job, prediction: Prediction) -> None:
-        state: State = job.state
+        state: PixelState = job.state
         request: PixelDiffusionRequest = job.request
         scheduler, x_t = state.scheduler, state.x_t
         noise_pred = guided_noise(request, scheduler, job.step, prediction)
@@ -193,7 +193,7 @@ class PixelDiffusionRunner(Runner):
         return pictures
 
     def result(self, job: Job) -> Result:
-        state: State = job.state
+        state: PixelState = job.state
         for name, sound in state.sound.items():
             if not sound:
                 raise broken_weights(name)
@@ -207,7 +207,7 @@ class PixelDiffusionRunner(Runner):
     # --- the classifier ---------------------------------------------------------------------
 
     def _gradients(
-        self, states: Sequence[State], inputs: Sequence[tuple[Tensor, Tensor]]
+        self, states: Sequence[PixelState], inputs: Sequence[tuple[Tensor, Tensor]]
     ) -> list[tuple[Tensor, Tensor]]:
         """Gradient (count, 1, H, W) and log p (count,) for each state, from one call for all."""
         if not states:

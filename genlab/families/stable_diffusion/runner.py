@@ -32,7 +32,7 @@ from genlab.requests import UserError
 
 
 @dataclass
-class State:
+class LatentState:
     """What a job remembers between steps; every tensor has one row an image."""
 
     scheduler: Any  # its own instance: schedulers hold history; its tables lie on the CPU
@@ -104,7 +104,7 @@ class StableDiffusionRunner(Runner):
 
     # --- a job's life -----------------------------------------------------------------------
 
-    def start(self, jobs: Sequence[Job]) -> list[State]:
+    def start(self, jobs: Sequence[Job]) -> list[LatentState]:
         requests: list[StableDiffusionRequest] = [job.request for job in jobs]
         states = []
         for request, conditioning in zip(requests, self.text.encode(requests), strict=True):
@@ -117,7 +117,7 @@ class StableDiffusionRunner(Runner):
                 dtype=self.device.dtype,
             )
             states.append(
-                State(
+                LatentState(
                     scheduler=scheduler,
                     step_options=step_options(scheduler, generator=owned),
                     latents=noise * scheduler.init_noise_sigma,
@@ -138,7 +138,7 @@ class StableDiffusionRunner(Runner):
         timesteps: list[float] = []
         rows = [self.rows(job.request) for job in jobs]
         for job, count in zip(jobs, rows, strict=True):
-            state: State = job.state
+            state: LatentState = job.state
             t = state.scheduler.timesteps[job.step]
             scaled = state.scheduler.scale_model_input(state.latents, t)
             latents += [scaled] * (count // len(scaled))  # twice under guidance
@@ -153,7 +153,7 @@ class StableDiffusionRunner(Runner):
 
     @torch.inference_mode()
     def advance(self, job: Job, prediction: torch.Tensor) -> None:
-        state: State = job.state
+        state: LatentState = job.state
         predictions = {"guided": prediction}
         if job.request.guided:
             uncond, text = prediction.chunk(2)
@@ -219,7 +219,7 @@ class StableDiffusionRunner(Runner):
         ]
 
     def result(self, job: Job) -> Result:
-        state: State = job.state
+        state: LatentState = job.state
         pictures = np.concatenate(state.decoded)
         own, others = np.split(pictures, [job.request.count])
         extras = {} if state.trajectory is None else state.trajectory.extras(others)

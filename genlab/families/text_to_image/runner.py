@@ -32,7 +32,7 @@ from genlab.formats.pipeline_checks import check_text_to_image
 
 
 @dataclass
-class State:
+class StockState:
     """A stock call on its way."""
 
     call: Stepwise
@@ -73,7 +73,7 @@ class TextToImageRunner(Runner):
 
     # --- a job's life -----------------------------------------------------------------------
 
-    def start(self, jobs: Sequence[Job]) -> list[State]:
+    def start(self, jobs: Sequence[Job]) -> list[StockState]:
         return [self._begin(job.request) for job in jobs]
 
     def total_steps(self, job: Job) -> int:
@@ -87,7 +87,7 @@ class TextToImageRunner(Runner):
 
     def undecoded(self, job: Job) -> int:
         """How many turns the stock call still needs, about; solvers of second order take more."""
-        state: State = job.state
+        state: StockState = job.state
         return 0 if state.call.ended else max(1, job.request.count - state.turns)
 
     def decode(self, jobs: Sequence[Job]) -> list[None]:
@@ -105,7 +105,7 @@ class TextToImageRunner(Runner):
 
     # --- the stock call ---------------------------------------------------------------------
 
-    def _begin(self, request: StableDiffusionRequest) -> State:
+    def _begin(self, request: StableDiffusionRequest) -> StockState:
         """The stock call of a request, not yet running, on a pipeline of its own.
 
         The copy shares the networks, but has its own scheduler and settings: a stock call keeps
@@ -129,7 +129,7 @@ class TextToImageRunner(Runner):
         if "num_images_per_prompt" not in self.takes:
             arguments["prompt"] = [request.prompt] * request.count
         taken = {name: value for name, value in arguments.items() if name in self.takes}
-        return State(Stepwise(lambda: pipeline(**taken)), self._notes(request))
+        return StockState(Stepwise(lambda: pipeline(**taken)), self._notes(request))
 
     def _notes(self, request: StableDiffusionRequest) -> tuple[str, ...]:
         kind = type(self.pipeline).__name__
