@@ -7,17 +7,26 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar off
-CODE := app.py genlab tests benchmarks docs
+# cuda: PyPI's builds of torch, 6 GB, which run on a CPU too; cpu: PyTorch's own of the same version
+TORCH ?= cuda
+ifneq ($(filter-out cpu cuda,$(TORCH)),)
+$(error TORCH is '$(TORCH)', but must be cpu or cuda)
+endif
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_PINS = $$(grep -E '^torch(vision)?==' requirements.txt)
+CODE := app.py genlab tests benchmarks docs deploy
 
-.PHONY: help run test lint format types chromium bench screenshots figures
+.PHONY: help install run test lint format types chromium proxies bench screenshots figures api
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
+install: $(VENV)/.run-ready ## install what GenLab needs into .venv; TORCH=cpu: without CUDA
+
 run: $(VENV)/.run-ready ## install, then serve the lab on http://127.0.0.1:7860 (see README for settings)
 	$(BIN)/python app.py
 
-test: lint types chromium ## lint, type check, then every test, the browser's included
+test: lint types chromium proxies ## lint, type check, then every test, the browser's included
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev-ready ## ruff's rules and format, without changing anything
@@ -42,6 +51,16 @@ screenshots: $(VENV)/.dev-ready chromium ## start the app and take the pictures 
 figures: $(VENV)/.dev-ready ## write the README's table of checkpoints from their cards
 	$(BIN)/python docs/figures.py
 
+api: $(VENV)/.dev-ready ## write docs/api.md's tables from the families' descriptions
+	$(BIN)/python -m docs.api
+
+proxies: | $(BIN)/python ## unpack Debian's nginx and caddy into .venv for the proxy tests, where that is possible
+	@mkdir -p $(VENV)/proxies && cd $(VENV)/proxies && for p in nginx caddy; do \
+	    if command -v $$p >/dev/null || [ -x usr/sbin/$$p ] || [ -x usr/bin/$$p ]; then continue; fi; \
+	    { apt-get download -qq $$p && dpkg-deb -x $${p}_*.deb . && rm $${p}_*.deb; } 2>/dev/null || \
+	    echo "No $$p here, and Debian's packages cannot be had: its proxy tests will be skipped."; \
+	done
+
 chromium: ## install Debian's chromium for the browser tests, where that is possible
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; \
 	elif ! command -v apt-get >/dev/null; then \
@@ -65,9 +84,11 @@ $(BIN)/python:
 	    exit 1; }
 
 $(VENV)/.run-ready: requirements.txt | $(BIN)/python
+	$(if $(filter cpu,$(TORCH)),$(PIP) --index-url $(TORCH_INDEX) $(TORCH_PINS))
 	$(PIP) -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev-ready: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(if $(filter cpu,$(TORCH)),$(PIP) --index-url $(TORCH_INDEX) $(TORCH_PINS))
 	$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/.run-ready

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="address to listen on; 0.0.0.0 for a classroom"
     )
     port: int = Field(default=7860, ge=0, le=65535)
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="where a reverse proxy shows GenLab, such as /genlab",
+    )
     share: bool = Field(default=False, description="open a public gradio.live link")
     replicas: int = Field(
         default=0, ge=0, description="engines on a Ray cluster; 0: one engine in this process"

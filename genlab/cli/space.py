@@ -29,6 +29,8 @@ ZERO_PYTHON = ("3.12.12", "3.10.13")
 ZERO_PINS = {"torch": "2.11.0", "torchvision": "0.26.0"}
 """The newest that ZeroGPU serves; GenLab's tests pass with them, 3 to 10 % slower on a CPU."""
 ZERO_ALSO = "spaces>=0.51.3"
+CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+"""Has torch's pinned versions as 2.x.y+cpu, which pip takes for newer than PyPI's: no CUDA."""
 PRICES = "https://huggingface.co/docs/hub/spaces-gpus"
 
 
@@ -142,7 +144,7 @@ def plan_space(
 def requirements_for(hardware: str, text: str) -> tuple[str, list[str]]:
     """requirements.txt for a kind of hardware, and what is wrong with it."""
     problems: list[str] = []
-    lines: list[str] = []
+    lines: list[str] = [CPU_INDEX] if hardware.startswith("cpu-") else []
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             pin = PIN.fullmatch(line.strip())

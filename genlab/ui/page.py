@@ -95,6 +95,7 @@ def launch_options(context: AppContext) -> dict[str, Any]:
         "theme": theme(),
         "css": CSS,
         "footer_links": [],
+        "root_path": context.settings.root_path or None,
         "run_history": False,  # nobody finds another's prompts in a shared browser
         "ssr_mode": False,  # needs Node, which a school's machine lacks
         # They come before Gradio's own routes, the last of which takes whatever is left.
