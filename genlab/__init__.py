@@ -15,3 +15,12 @@ os.environ |= {
 }
 
 __version__ = "0.1.0"
+
+NOTEBOOK = ("Lab", "Pictures", "connect")
+
+
+def __getattr__(name: str) -> object:
+    """``from genlab import connect``: loaded when it is first asked for, as most never do."""
+    if name in NOTEBOOK:
+        return getattr(__import__("genlab.notebook", fromlist=NOTEBOOK), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("toybox",),
     ("models",),
     ("serving",),
-    ("ui", "cli"),
+    ("ui", "cli", "notebook"),
     ("__main__",),
 )
 """The rooms from the lowest floor up; a room imports from floors below its own, and from itself."""
@@ -51,6 +51,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         *(f"genlab.engine.{m}" for m in ("core", "runner", "device", "graph", "tensors")),
     ),
     "cli": HEAVY,
+    "notebook": (*HEAVY, "gradio", "gradio_client", "IPython"),
 }
 """What a room never imports: the engine knows no model, a runner no thread, a tab no tensor and no
 file of a checkpoint, the page no driver."""
@@ -61,7 +62,7 @@ LIGHT = (
     "genlab.formats.model_card", "genlab.diffusion.schedulers", "genlab.models.families",
     "genlab.models.registry", "genlab.toybox.prompt_adherence", "genlab.serving.client",
     "genlab.serving.thread", "genlab.serving.session_runs", "genlab.ui.page", "genlab.cli",
-    "genlab.serving.ray",
+    "genlab.serving.ray", "genlab.notebook.local",
 )  # fmt: skip
 """What the page's process and the command line's help load: none of HEAVY is among it."""
 

@@ -43,6 +43,17 @@ class ModelMetadata:
         why = self.card.get("distilled")
         return why if isinstance(why, str) and why else None
 
+    def summary(self) -> dict[str, Any]:
+        """What a script is told of it: plain values."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "family": self.family,
+            "dataset": self.dataset,
+            "metrics": dict(self.metrics),
+            "snapshots": list(self.facts.get("snapshots", ())),
+        }
+
     def memory_bytes(self, bytes_per_weight: int = 4) -> int:
         """Memory that its weights will take in a number format of that size."""
         return self.parameters * bytes_per_weight

@@ -108,17 +108,7 @@ def handwritten(context: AppContext) -> list[Callable[..., Coroutine]]:
 
     async def checkpoints() -> list[dict]:
         """Every usable checkpoint: name, title, family, dataset, its card's metrics, snapshots."""
-        return [
-            {
-                "name": entry.name,
-                "title": entry.title,
-                "family": entry.family,
-                "dataset": entry.dataset,
-                "metrics": dict(entry.metrics),
-                "snapshots": list(entry.facts.get("snapshots", ())),
-            }
-            for entry in context.registry.entries.values()
-        ]
+        return [entry.summary() for entry in context.registry.entries.values()]
 
     async def vae_reconstruct(
         client: gr.Request, checkpoint: str = "vae-mnist-20d", seed: int = 0, count: int = 10
