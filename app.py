@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 
 from pydantic_settings import SettingsConfigDict
 
 from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.serving.choose import open_client
+from genlab.serving.uploads import upload_folder
 from genlab.settings import Host, Settings
 
 
@@ -29,11 +29,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
     memory = settings.memory_gb * 1e9
     registry = Registry(settings.checkpoints, settings.models, settings.downloads, memory)
-    parent = os.environ.get("GRADIO_TEMP_DIR")
-    if parent is not None:
-        os.makedirs(parent, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="genlab-", dir=parent) as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads  # Gradio reads it when it is imported
+    with upload_folder(os.environ.get("GRADIO_TEMP_DIR")) as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # Gradio reads it when it is imported
         client = open_client(registry, settings, host)
         from genlab.ui.page import AppContext, build_page, launch_options
 

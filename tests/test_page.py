@@ -29,6 +29,7 @@ from genlab.models.registry import Registry
 from genlab.requests import SampleRequest
 from genlab.serving.client import ServingFigures
 from genlab.serving.health import health_route
+from genlab.serving.loop_lag import LoopLag
 from genlab.settings import Settings
 from genlab.ui import page as module
 from genlab.ui.api import add_api, sampling
@@ -100,7 +101,7 @@ def test_a_visitor_who_leaves_takes_the_runs_along(context: AppContext) -> None:
     left = next(f for f in page.fns.values() if any(e == "unload" for _, e in f.targets))
     assert left.fn is not None
     with context.runs.run("me", "here") as mine, context.runs.run("you", "here") as other:
-        left.fn(SimpleNamespace(session_hash="me"))
+        asyncio.run(left.fn(SimpleNamespace(session_hash="me")))
         assert mine.ending is not None
         assert other.ending is None
 
@@ -137,13 +138,14 @@ def test_the_page_serves_its_pictures_and_its_health(context: AppContext, url: s
 
 def test_health_is_told_by_status_and_figures() -> None:
     client = FakeClient()
-    browser = TestClient(Starlette(routes=[health_route(client)]))
+    browser = TestClient(Starlette(routes=[health_route(client, LoopLag())]))
     client.state = ServingFigures("cpu", 3, 1, True, {"vae": {"max_rows": 64}})
     answer = browser.get("/healthz")
     assert answer.status_code == 200
     assert answer.json() == {
         "device": "cpu", "open_jobs": 3, "restarts": 1, "healthy": True,
         "models": {"vae": {"max_rows": 64}},
+        "loop_lag_seconds": {"p50": 0.0, "p99": 0.0, "max": 0.0},
     }  # fmt: skip
     assert answer.headers["cache-control"] == "no-store"
     client.state = ServingFigures(healthy=False)
@@ -191,14 +193,14 @@ def test_a_new_familys_endpoint_appears_by_itself(monkeypatch: pytest.MonkeyPatc
 def test_an_endpoint_asks_to_be_judged_and_gives_files_and_figures() -> None:
     client = FakeClient(draw)
     endpoint = sampling(fake_context(client), FLOW)
-    visitor = SimpleNamespace(session_hash="me")
+    visitor = SimpleNamespace(session_hash="me", client=SimpleNamespace(host="10.0.0.7"))
     files, figures = asyncio.run(endpoint(visitor, "euler", None, 2.0, "flow-mnist"))
     (ticket,) = client.tickets
     request = ticket.request
     assert isinstance(request, FlowRequest)
     assert request.judge
     assert (request.labels, request.solver, request.strength) == ((), "euler", 2.0)
-    assert ticket.owner == "me"
+    assert ticket.owner == "scripts at 10.0.0.7"
     assert len(files) == request.count
     assert Path(files[0]["path"]).read_bytes().startswith(b"\x89PNG")
     assert figures == {"seconds": 0, "notes": []}
@@ -206,8 +208,9 @@ def test_an_endpoint_asks_to_be_judged_and_gives_files_and_figures() -> None:
 
 def test_a_wrong_value_reaches_a_script_as_its_sentence() -> None:
     endpoint = sampling(fake_context(FakeClient(draw)), FLOW)
+    visitor = SimpleNamespace(session_hash="me", client=SimpleNamespace(host="10.0.0.7"))
     with pytest.raises(gr.Error, match="strength is 9, but must be a number from 0 to 4"):
-        asyncio.run(endpoint(SimpleNamespace(session_hash="me"), "euler", None, 9, "flow-mnist"))
+        asyncio.run(endpoint(visitor, "euler", None, 9, "flow-mnist"))
 
 
 @pytest.mark.parametrize("family", SAMPLING, ids=lambda family: family.name)

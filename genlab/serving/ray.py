@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
-from genlab.engine.events import FINAL, Cancelled, Event, Failed, Loading
+from genlab.engine.events import FINAL, Cancelled, Event, Failed, Loading, Result
 from genlab.engine.job import JobId
 from genlab.models.registry import Registry
 from genlab.requests import Request, UserError
@@ -229,7 +229,7 @@ class RayClient(Client):
             with self._lock:
                 if self._tickets.pop(ticket.id, None) is None:
                     return
-            self._admission.leave(ticket.owner)
+            self._admission.leave(ticket.owner, isinstance(event, Result))
         ticket.post(event)
 
     def _refuse(self, sentence: str) -> None:

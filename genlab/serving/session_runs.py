@@ -26,8 +26,9 @@ class Superseded(Exception):
 class Run:
     """The tickets behind one press of a button; a context manager that leaves none open."""
 
-    def __init__(self, registry: RunRegistry, owner: str, slot: str) -> None:
+    def __init__(self, registry: RunRegistry, owner: str, slot: str, account: str = "") -> None:
         self.owner = owner
+        self.account = account or owner
         self.slot = slot
         self.begun = time.monotonic()
         self.ending: Exception | None = None  # why the run has to end, once it has to
@@ -45,7 +46,7 @@ class Run:
         for request in requests:
             if self.ending is not None:
                 raise self.ending
-            tickets.append(self._registry.client.submit(request, self.owner))
+            tickets.append(self._registry.client.submit(request, self.account))
             self._tickets.append(tickets[-1])
         if self.ending is not None:  # it came while the last one was on its way
             self.end(self.ending)
@@ -80,9 +81,15 @@ class RunRegistry:
         self._lock = threading.Lock()
         self._runs: dict[tuple[str, str], Run] = {}
 
-    def run(self, owner: str, slot: str) -> Run:
-        """A new run, to be used in a ``with``; entering it ends the slot's previous one."""
-        return Run(self, owner, slot)
+    def run(self, owner: str, slot: str, account: str = "") -> Run:
+        """A new run, to be used in a ``with``; entering it ends the slot's previous one.
+
+        Args:
+            owner: who may stop it.
+            slot: where on the page.
+            account: whose quota and share of the device it takes; the owner's own by default.
+        """
+        return Run(self, owner, slot, account)
 
     def stop(self, owner: str, slot: str | None = None) -> int:
         """End the owner's run in a slot, or all of them; how many there were."""

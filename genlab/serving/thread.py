@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from genlab.engine.events import FINAL, Cancelled, Event, Failed, Loading
+from genlab.engine.events import FINAL, Cancelled, Event, Failed, Loading, Result
 from genlab.models.registry import Registry
 from genlab.requests import Request, UserError
 from genlab.serving.admission import Admission
@@ -175,7 +175,7 @@ class ThreadClient(Client):
                 self._deaths = 0
         if ticket is not None:
             if final:
-                self._admission.leave(ticket.owner)
+                self._admission.leave(ticket.owner, isinstance(event, Result))
             ticket.post(event)
 
     def _model_changed(self) -> None:
@@ -225,7 +225,7 @@ class ThreadClient(Client):
         with self._lock:
             if self._tickets.pop(ticket.id, None) is None:
                 return
-        self._admission.leave(ticket.owner)
+        self._admission.leave(ticket.owner, isinstance(event, Result))
         ticket.post(event)
 
 

@@ -15,7 +15,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from genlab.engine.events import FINAL, Cancelled, Event, Failed, Queued
+from genlab.engine.events import FINAL, Cancelled, Event, Failed, Queued, Result
 from genlab.models.registry import Registry
 from genlab.requests import Request, UserError
 from genlab.serving.admission import Admission
@@ -181,7 +181,7 @@ class LeaseClient(Client):
             ticket = self._open.pop(ticket_id, None) if final else self._open.get(ticket_id)
         if ticket is not None:
             if final:
-                self._admission.leave(ticket.owner)
+                self._admission.leave(ticket.owner, isinstance(event, Result))
             ticket.post(event)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from genlab.models.registry import Registry
 from genlab.serving.client import Client
+from genlab.serving.loop_lag import LoopLag
 from genlab.serving.session_runs import RunRegistry
 from genlab.settings import Settings
 from genlab.ui.picture_store import PictureStore
@@ -20,6 +21,7 @@ class AppContext:
     client: Client
     runs: RunRegistry = field(init=False)
     pictures: PictureStore = field(default_factory=PictureStore)
+    loop_lag: LoopLag = field(default_factory=LoopLag)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", RunRegistry(self.client))
