@@ -12,6 +12,9 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray ends the process a minute after its cluster's head has died; GenLab joins it again instead
     "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
+    # Gradio makes statistics of its last 10,000 events after each event; GenLab has its own
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
 }
 
 __version__ = "0.1.0"

@@ -6,7 +6,9 @@ function is an endpoint of its name; its docstring is the endpoint's description
 """
 
 import asyncio
+import contextlib
 import inspect
+import ipaddress
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, get_args, get_origin
@@ -26,6 +28,7 @@ from genlab.models.examples import examples
 from genlab.models.families import FAMILIES
 from genlab.requests import Request, SampleRequest, UserError, allowed, parse_request
 from genlab.serving.session_runs import Run, Stopped
+from genlab.settings import Host
 from genlab.ui.cells import CellView
 from genlab.ui.context import AppContext
 from genlab.ui.picture_store import encoded
@@ -201,7 +204,24 @@ async def answer(
 
 def begun(context: AppContext, client: gr.Request) -> Run:
     """A run of its own for one call, so that a client's calls do not replace one another."""
-    return context.runs.run(str(client.session_hash), f"api-{uuid.uuid4()}")
+    return context.runs.run(str(client.session_hash), f"api-{uuid.uuid4()}", account_of(client))
+
+
+def account_of(client: gr.Request) -> str:
+    """Whose quota and share of the device a script's call takes: its address's.
+
+    Sessions cost a script nothing, so a loop of calls would take every place. Of IPv6 it is the
+    network, in which one machine has as many addresses as it likes. On ZeroGPU it is the session:
+    there Hugging Face keeps the accounts, by a token in each call.
+    """
+    host = client.client.host if client.client is not None else ""
+    if not host or Host().zero_gpu:
+        return str(client.session_hash)
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        if isinstance(address, ipaddress.IPv6Address):
+            host = str(ipaddress.ip_network((address, 64), strict=False))
+    return f"scripts at {host}"
 
 
 async def finished(run: Run, requests: Sequence[Request]) -> list[Result | Failed]:

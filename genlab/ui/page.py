@@ -38,12 +38,15 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from genlab.serving.health import health_route
+from genlab.serving.uploads import MAX_FILE_BYTES, BodyLimit
 from genlab.ui.api import add_api
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
+from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
 from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
@@ -82,10 +85,12 @@ def build_page(context: AppContext) -> gr.Blocks:
         timer = gr.Timer(HEADER_SECONDS)
         timer.tick(lambda: _header(context), None, header, queue=False, **PRIVATE)
 
-        def left(request: gr.Request) -> None:
+        async def left(request: gr.Request) -> None:
             context.runs.stop(str(request.session_hash))
+            forget(page, str(request.session_hash))
 
         page.unload(left)
+    share_descriptions(page)
     return page
 
 
@@ -98,8 +103,15 @@ def launch_options(context: AppContext) -> dict[str, Any]:
         "root_path": context.settings.root_path or None,
         "run_history": False,  # nobody finds another's prompts in a shared browser
         "ssr_mode": False,  # needs Node, which a school's machine lacks
-        # They come before Gradio's own routes, the last of which takes whatever is left.
-        "app_kwargs": {"routes": [context.pictures.route(), health_route(context.client)]},
+        "state_session_capacity": CAPACITY,
+        "max_threads": MAX_RUNNING,
+        "max_file_size": MAX_FILE_BYTES,
+        "app_kwargs": {
+            # They come before Gradio's own routes, the last of which takes whatever is left.
+            "routes": [context.pictures.route(), health_route(context.client, context.loop_lag)],
+            "middleware": [Middleware(BodyLimit)],
+            "lifespan": beside(context.loop_lag),
+        },
     }
 
 
