@@ -230,6 +230,28 @@ def test_sample_refuses_with_one_sentence(
     assert not out.exists()
 
 
+def test_without_a_command_the_help_is_shown_as_it_is_laid_out() -> None:
+    result = genlab()
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) > 5
+
+
+def test_samples_go_to_the_file_that_is_named(tmp_path: Path) -> None:
+    assert "is a folder" in refusal("sample", "vae-mnist-2d", "--out", tmp_path)
+    result = genlab("sample", "vae-mnist-2d", "--count", 1, "--out", tmp_path / "digits")
+    assert f"to {tmp_path / 'digits.npz'}." in result.stdout
+    assert (tmp_path / "digits.npz").is_file()
+
+
+def test_a_device_that_is_not_there_is_one_sentence_in_all_that_is_printed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "genlab", "sample", "vae-mnist-2d", "--device", "quantum"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "x.npz")],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "There is no device 'quantum' here.\n")
+
+
 def test_a_file_of_prompts_may_come_from_any_editor(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_bytes("\ufeffa red 3\r\n\r\n  \r\na \u2028 green bag\r\n".encode())

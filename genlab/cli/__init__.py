@@ -43,6 +43,9 @@ class OneSentence(TyperGroup):
         try:
             code = super().main(*args, standalone_mode=False, **extra)
         except TyperException as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # Typer gives it no public name
+                typer.echo(error.format_message(), err=True)
+                sys.exit(2)
             _fail(error.format_message())
         except UserError as error:
             _fail(str(error))

@@ -38,6 +38,10 @@ def sample(
     given = {option: value for option, value in options.items() if value is not None}
     if count is not None and prompts is not None:
         raise UserError("Give --count or --prompts, not both: a file of prompts sets the count.")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name the .npz file to write.")
+    if out.suffix != ".npz":  # numpy would add it
+        out = out.with_name(f"{out.name}.npz")
     settings = settings_for(device)
     registry = open_registry(settings)
     metadata = registry.entry(name)

@@ -209,7 +209,7 @@ class ThreadClient(Client):
             time.sleep(0.05 * self._deaths)
 
     def _give_up(self, sentence: str) -> None:
-        log.error("the engine does not run: %s", sentence)
+        log.warning("the engine does not run: %s", sentence)
         with self._lock:
             self._broken = sentence
         self._ready.set()
