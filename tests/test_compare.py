@@ -32,9 +32,15 @@ from tests.fake_client import FakeClient, ListedRegistry, answering, fake_contex
 from tests.fake_page import FakePage, pressed, together
 
 PROJECT = Path(__file__).resolve().parent.parent
-REAL = {"sharpness": 0.2, "diversity": 6.0, "fid_floor": 0.07}
-MINE = {"sharpness": 0.05, "diversity": 5.4, "fid": 4.5}
-BOTH = {"guidance_scale": 1.5, "fid": 0.4, "unguided_fid": 0.9}
+REAL = {
+    "sharpness": 0.2, "diversity": 6.0, "diversity_within_class": 3.0, "fid_floor": 0.07,
+    "samples": 10_000,
+}  # fmt: skip
+MINE = {"sharpness": 0.05, "diversity": 5.4, "fid": 4.5, "samples": 10_000}
+BOTH = {
+    "guidance_scale": 1.5, "fid": 0.4, "samples": 10_000, "diversity": 2.7, "diversity_of_all": 6.1,
+    "unguided_fid": 0.9, "unguided_samples": 1000, "unguided_diversity": 5.7,
+}  # fmt: skip
 BY_KEY = {column.key: column for family in FAMILIES.values() for column in family.columns}
 JUDGED = {"class_histogram": {"3": 1.0}, "classes_above_2_percent": 1, "mean_confidence": 0.9}
 
@@ -265,6 +271,15 @@ def test_real_digits_are_of_the_class_and_repeat_with_the_seed(registry: Any) ->
     assert (first.images != other.images).any()
 
 
+def test_real_digits_are_measured_on_many_and_a_few_of_them_are_shown(registry: Any) -> None:
+    (request,) = requests_of(registry, "real", count=4)
+    assert len(request.images) == 200, "all that there are here; at most 256"
+    assert len(requests_of(registry, "real", count=4, label=3)[0].images) == 20
+    shown = together(press(registry, answering(answer), "real"))
+    assert shown["compare-real"].count("<img") == 4
+    assert "4 pictures in" in shown["compare-status"], "those that are shown are counted"
+
+
 def test_real_digits_have_the_floor_as_their_fid_and_nobodys_time(registry: Any) -> None:
     (request,) = requests_of(registry, "real", count=4)
     figures = news(registry, "real", drawn(request)).figures
@@ -282,8 +297,12 @@ def test_real_digits_are_measured_by_the_classifier_they_came_with() -> None:
     assert follow is not None
     assert isinstance(follow.request, ClassifyRequest)
     assert not follow.request.judge, "the judge's answer is not judged again"
-    answer = Result(result.images, {"probs": np.eye(10)[[3] * 9], "features": np.zeros((9, 4))})
-    figures = follow.merge(result, answer).figures
+    count = len(result.images)
+    assert count > 9, "nine of them would look like a collapse"
+    extras = {"probs": np.eye(10)[[3] * count], "features": np.zeros((count, 4))}
+    merged = follow.merge(result, Result(result.images, extras))
+    assert isinstance(merged, Result)
+    figures = merged.figures
     assert figures["class_histogram"]["3"] == 1
     assert figures["sharpness_percent"] > 0
 
@@ -403,11 +422,58 @@ def test_the_overview_says_in_words_what_the_cards_measured(registry: Any) -> No
     row = table[table.index(">VAE<") :].split("</tr>")[0]
     assert "<td>2 ms</td>" in row
     assert "<b>soft</b> 25 %" in row
+    assert "<td>10,000</td>" in row
     assert "<b>diverse</b> 90 %" in row
     assert "<td>4.50</td>" in row
     unmeasured = table[table.index(">GAN<") :].split("</tr>")[0]
-    assert unmeasured.count("<td>–</td>") == 4
+    assert unmeasured.count("<td>–</td>") == 5
     assert "<b>sharp</b> 100 %" in table[table.index(">Real digits<") :]
+
+
+def test_the_table_says_what_is_of_this_run_and_what_was_measured_beforehand(
+    registry: Any,
+) -> None:
+    table = overview(registry, columns(registry), {})
+    assert '<th scope="colgroup" colspan="2">This run</th>' in table
+    assert '<th scope="colgroup" colspan="4">Measured beforehand</th>' in table
+    assert "of this run's samples; here they are of the thousands on the model cards" in table
+    assert "<td>1,000</td>" in table[table.index(">Diffusion<") :].split("</tr>")[0]
+
+
+def test_diversity_compares_like_with_like(registry: Any) -> None:
+    table = overview(registry, columns(registry), {})
+    unguided, guided = (
+        table[table.index(f">{title}<") :].split("</tr>")[0]
+        for title in ("Diffusion", "Diffusion, guided")
+    )
+    assert "<b>diverse</b> 95 %</td>" in unguided, "of all, against real ones of all classes"
+    assert "<b>diverse</b> 90 % within a class</td>" in guided, "not 102 % of all, by turns"
+
+
+def test_what_has_more_edges_than_real_pictures_is_called_harsh_without_a_figure() -> None:
+    judge = model("mnist-classifier", "classifier", "mnist", card={"metrics": REAL})
+    collapsed = model("dcgan-mnist-collapsed", "gan", "mnist", card={"metrics": {"sharpness": 0.6}})
+    listed: Any = ListedRegistry(judge, collapsed)
+    listed.broken = {}
+    table = overview(listed, [BY_KEY["gan-collapsed"]], {})
+    assert "<td><b>harsh</b></td>" in table
+    assert "300" not in table
+
+
+def test_a_card_says_of_how_many_pictures_its_figures_are(registry: Any) -> None:
+    (request,) = requests_of(registry, "real", count=4)
+    figures = JUDGED | {"judged_count": len(request.images)}
+    shown = tab.card(
+        BY_KEY["real"], news(registry, "real", drawn(request, figures=figures)), ColumnSettings()
+    )
+    assert "<p>of 200 samples</p>" in shown
+    assert "<p>of 10,000 beforehand</p>" in shown
+    few = JUDGED | {"judged_count": 4}
+    (vae,) = requests_of(registry, "vae", count=4)
+    shown = tab.card(
+        BY_KEY["vae"], news(registry, "vae", drawn(vae, figures=few)), ColumnSettings()
+    )
+    assert "<dd>1 in 4</dd>" in shown
 
 
 def test_the_overview_has_this_runs_time_a_picture(registry: Any) -> None:

@@ -142,7 +142,7 @@ def test_the_strip_shows_shares_as_asked_and_the_discriminators_opinion() -> Non
     shown = strip(figures, [AS_ASKED, DISCRIMINATOR])
     assert "<span>Class</span><b>50 %</b><small>as asked, reads the judge</small>" in shown
     assert "<span>Colour</span>" in shown
-    assert "What the discriminator thinks in 256 samples" in shown
+    assert "What the discriminator thinks of 256 samples" in shown
     assert 'title="fake 50%"' in shown
 
 

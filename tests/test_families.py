@@ -131,13 +131,16 @@ def test_columns_stand_in_one_order_and_ask_for_pictures_that_their_family_draws
 
 def test_the_guided_column_asks_for_the_scale_and_classes_that_are_wanted():
     (column,) = [c for c in pixel_diffusion.FAMILY.columns if c.key == "guided"]
-    model = described(card={"metrics": {"guidance_scale": 1.5, "diversity_of_all": 6.5}})
+    model = described(
+        card={"metrics": {"guidance_scale": 1.5, "diversity": 2.6, "diversity_of_all": 6.5}}
+    )
     (request,) = column.requests(model, ColumnSettings(seed=8, count=3))
     assert (request.guidance_scale, request.labels) == (1.5, (8, 9, 0))
     (request,) = column.requests(model, ColumnSettings(label=4, count=3))
     assert request.labels == (4, 4, 4)
     assert column.remark(4) == "Asked for 4."
-    assert column.figure(model, "diversity") == 6.5
+    assert column.figure(model, "diversity") == 2.6, "within a class: it is told all ten in turn"
+    assert column.within_class
 
 
 def test_a_vae_says_how_long_its_codes_are(tmp_path: Path):
@@ -238,9 +241,12 @@ def test_a_classifier_judges_no_pictures_of_another_size(shape: tuple[int, ...])
 
 
 def test_a_gan_shows_what_its_discriminator_thinks():
-    result = drawn(2, scores=np.array([0.123456, 1.0], np.float32))
-    figures = gan.FAMILY.own_figures(GANRequest(checkpoint="m"), result, None)
-    assert figures == {"discriminator": [0.1235, 1.0]}
+    result = drawn(4, scores=np.array([0.123456, 1.0, 0.95, 0.05], np.float32))
+    figures = gan.FAMILY.own_figures(GANRequest(checkpoint="m", count=2), result, None)
+    assert figures == {
+        "discriminator": [0.1235, 1.0],  # of those that are shown
+        "discriminator_histogram": [0.25, 0.25, 0, 0, 0, 0, 0, 0, 0, 0.5],  # of the larger sample
+    }
 
 
 def test_pixel_diffusion_shows_how_many_pictures_are_as_asked_and_how_they_differ():
@@ -248,6 +254,8 @@ def test_pixel_diffusion_shows_how_many_pictures_are_as_asked_and_how_they_diffe
     request = PixelDiffusionRequest(checkpoint="m", labels=(3, 5), count=4)
     figures = own(request, drawn(), seen(3, 5, 3, 1))
     assert figures == {"as_asked_percent": {"class": 75.0}, "diversity": 2.0}
+    mistaken = own(request, drawn(), seen(3, 1, 5, 0))
+    assert mistaken == {"as_asked_percent": {"class": 25.0}}, "an error is no variety"
     assert own(request, drawn(), None) == {}, "nobody judged"
     unguided = PixelDiffusionRequest(checkpoint="m", guidance="none", count=4)
     assert own(unguided, drawn(), seen(3, 5, 3, 1)) == {}, "no class was asked for"

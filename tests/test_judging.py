@@ -62,10 +62,14 @@ def answer() -> Result:
     return Result(DRAWN.images, {"probs": probs, "features": np.zeros((2, 8), np.float32)})
 
 
-def figures_of(follow: FollowUp, judged: Result | None) -> dict[str, Any]:
-    merged = follow.merge(DRAWN, judged)
+def finished(follow: FollowUp, drawn: Result, judged: Result | None) -> Result:
+    merged = follow.merge(drawn, judged)
     assert isinstance(merged, Result)
-    return dict(merged.figures)
+    return merged
+
+
+def figures_of(follow: FollowUp, judged: Result | None) -> dict[str, Any]:
+    return dict(finished(follow, DRAWN, judged).figures)
 
 
 def test_a_judged_picture_comes_with_all_figures(root: Path):
@@ -134,8 +138,7 @@ def test_the_judge_is_asked_about_the_pictures_and_its_answer_becomes_figures(ro
     assert isinstance(follow.request, ClassifyRequest)
     assert follow.request.checkpoint == "judge"
     assert follow.request.images is DRAWN.images
-    merged = follow.merge(DRAWN, answer())
-    assert isinstance(merged, Result)
+    merged = finished(follow, DRAWN, answer())
     assert merged.figures["class_histogram"]["3"] == 1.0
     assert merged.figures["judged_count"] == 2
     assert replace(merged, figures={}) == DRAWN, "pictures, extras, notes and times stay"
@@ -156,7 +159,7 @@ def test_without_a_judge_there_are_the_figures_that_need_none(root: Path):
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
     assert follow.request is None
-    merged = follow.merge(DRAWN, None)
+    merged = finished(follow, DRAWN, None)
     assert (merged.figures, merged.notes) == ({"fid": 3.5}, ("a note",))
 
 
@@ -166,7 +169,7 @@ def test_pictures_that_the_judge_cannot_take_are_not_asked_about(root: Path):
     follow = Judging(Registry(root)).follow_up(request(), coloured)
     assert follow is not None
     assert follow.request is None
-    assert follow.merge(coloured, None).notes == ("a note",)
+    assert finished(follow, coloured, None).notes == ("a note",)
 
 
 def test_a_model_that_has_gone_meanwhile_is_not_judged(root: Path):
@@ -207,7 +210,7 @@ def test_a_judge_that_fails_leaves_the_pictures_and_says_why(
     judged_by(monkeypatch, **{part: failing(error)})
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
-    merged = follow.merge(DRAWN, answer() if follow.request is not None else None)
+    merged = finished(follow, DRAWN, answer() if follow.request is not None else None)
     assert merged.images is DRAWN.images
     assert merged.figures == {"fid": 3.5, "fid_samples": 10_000}, "what could be known is there"
     assert merged.notes == ("a note", f"The pictures could not be measured: {why}")
@@ -219,7 +222,7 @@ def test_a_familys_own_figures_may_fail_too(root: Path, monkeypatch):
     monkeypatch.setitem(FAMILIES, "vae", changed)
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
-    merged = follow.merge(DRAWN, answer())
+    merged = finished(follow, DRAWN, answer())
     assert "class_histogram" in merged.figures
     assert "ZeroDivisionError" in merged.notes[-1]
 
@@ -230,7 +233,7 @@ def test_a_card_with_words_for_an_fid_costs_no_picture(root: Path):
     update_metrics(root / "judge", {"sharpness": "high"})
     follow = Judging(Registry(root)).follow_up(request(), DRAWN)
     assert follow is not None
-    merged = follow.merge(DRAWN, answer())
+    merged = finished(follow, DRAWN, answer())
     assert {"fid", "sharpness_percent"}.isdisjoint(merged.figures)
     assert "class_histogram" in merged.figures
     assert merged.notes == ("a note",)
@@ -243,7 +246,7 @@ def test_a_judge_that_is_too_large_is_a_note(root: Path):
     follow = Judging(registry).follow_up(request(), DRAWN)
     assert follow is not None
     assert follow.request is None
-    assert "GENLAB_MEMORY_GB allows" in follow.merge(DRAWN, None).notes[-1]
+    assert "GENLAB_MEMORY_GB allows" in finished(follow, DRAWN, None).notes[-1]
 
 
 @pytest.mark.usefixtures("alone")

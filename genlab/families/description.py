@@ -68,6 +68,8 @@ class CompareColumn:
         any_class: a remark when any class will do.
         measured: how the card calls what was measured of such pictures, by figure.
         unknown: why a figure has a dash, by its key.
+        within_class: whether its diversity is that within a class, because it is told the classes:
+            all ten in turn are diverse without its doing.
         merge: the figures of several requests as those of all their pictures.
     """
 
@@ -81,6 +83,7 @@ class CompareColumn:
     any_class: str = ""
     measured: Mapping[str, str] = field(default_factory=lambda: CARD_FIGURES)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    within_class: bool = False
     merge: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]] | None = None
 
     def remark(self, label: int | None) -> str:

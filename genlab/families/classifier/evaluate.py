@@ -45,4 +45,5 @@ def evaluate(
         "sharpness": metrics.sharpness(images),
         "confidence": metrics.confidence(judged["probs"]),
         "diversity": metrics.diversity(judged["features"]),
+        "diversity_within_class": metrics.diversity_within(judged["features"], labels),
     }

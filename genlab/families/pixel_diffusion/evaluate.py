@@ -76,12 +76,13 @@ def evaluate(
         )  # fmt: skip
         judged = judge_images(client, ClassifyRequest, judge.name, images)
         targets = np.arange(drawn) % 10  # the `target_classes` of seeds 0, 1, 2...
+        seen = judged["probs"].argmax(axis=1)
         histogram = metrics.class_histogram(judged["probs"])
         return {
             "guidance_scale": scale,
             "fid": metrics.fid(real, judged["features"]),
-            "label_accuracy": float((judged["probs"].argmax(axis=1) == targets).mean()),
-            "diversity": metrics.diversity_within(judged["features"], targets),
+            "label_accuracy": float((seen == targets).mean()),
+            "diversity": metrics.diversity_within(judged["features"], seen),
             "diversity_of_all": metrics.diversity(judged["features"]),
             "samples": drawn,
             "class_entropy": metrics.class_entropy(histogram),
@@ -104,7 +105,7 @@ def evaluate(
     figures = measured("classifier-free", best, STEPS, count)
     figures["fid_floor"] = metrics.fid(real, other)
     plain = measured("none", 0, STEPS, GUIDED_SAMPLES)
-    kept = ("fid", "label_accuracy", "sharpness")
+    kept = ("fid", "label_accuracy", "sharpness", "samples")
     figures |= {f"unguided_{key}": plain[key] for key in kept}
     figures["unguided_diversity"] = plain["diversity_of_all"]  # it has no class to stay within
     if "classifier" in sweep:

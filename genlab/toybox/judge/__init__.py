@@ -101,6 +101,7 @@ def as_digits(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     shares = {digit: round(read[digit] / len(pictures), 4) for digit in DIGITS}
     confidence = sum(part["mean_confidence"] * len(part["read"]) for part in judged)
     return {
+        "judged_count": len(pictures),
         "class_histogram": shares,
         "classes_above_2_percent": sum(share > 0.02 for share in shares.values()),
         "mean_confidence": round(confidence / len(pictures), 4),

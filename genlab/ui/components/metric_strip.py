@@ -151,14 +151,15 @@ def _tiles(figure: Figure, figures: Mapping[str, Any]) -> list[str]:
 
 def _chart(figure: Figure, figures: Mapping[str, Any]) -> str:
     value, few = figures[figure.key], _too_few(figures)
-    samples = f" in {figures[JUDGED]:,} samples" if JUDGED in figures else ""
+    samples = f"{figures[JUDGED]:,} samples" if JUDGED in figures else ""
     if figure.look == "scores":
         names = ["fake", *[""] * (len(value) - 2), "real"]
         shares = list(zip(names, value, strict=True))
-        return _bars(figure.title + samples, shares, key=figure.note, few=few)
+        title = figure.title + (f" of {samples}" if samples else "")
+        return _bars(title, shares, key=figure.note, few=few)
     known = COVERED in figures and not few  # of few pictures some are missing by chance
     covered = f": {figures[COVERED]} of {len(value)}" if known else ""
-    title = figure.title + covered + samples
+    title = figure.title + covered + (f" in {samples}" if samples else "")
     return _bars(title, list(value.items()), 1 / len(value), figure.note, few)
 
 

@@ -24,7 +24,7 @@ from genlab.ui.context import AppContext
 
 INTRO = (
     "The generator only has to fool the discriminator D: **sharp where the VAE blurs**. But "
-    "nothing makes it draw every class: move the timeline and count the bars of both."
+    "nothing makes it draw every class: move the timeline, count the bars."
 )
 
 

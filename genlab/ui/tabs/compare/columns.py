@@ -6,22 +6,25 @@ side they would share network calls, and the time of each would be that of all.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from genlab.engine.events import FINAL, Cancelled, Result
+from genlab.evaluation.figures import BEFOREHAND
 from genlab.families.classifier.request import ClassifyRequest
-from genlab.families.description import ColumnSettings, CompareColumn
+from genlab.families.description import MEASURED_SAMPLE, ColumnSettings, CompareColumn
 from genlab.formats.metadata import ModelMetadata
 from genlab.models.examples import examples
 from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
 from genlab.requests import Request, UserError, parse_request
 from genlab.ui.cells import Cell, CellView
-from genlab.ui.components.progress import how_far, status_line
+from genlab.ui.components.progress import how_far, status_line, summary
+from genlab.ui.components.run_button import ended
 from genlab.ui.live_run import Frame
 
 
@@ -63,7 +66,10 @@ def _requests(
     metadata = registry.entry(column.checkpoint)
     if column.requests is None:
         real = examples(registry, metadata.dataset)
-        images = real.sample(settings.count, settings.seed, settings.label)
+        label = settings.label
+        there = len(real.labels) if label is None else int((real.labels == label).sum())
+        count = max(settings.count, min(MEASURED_SAMPLE, there))
+        images = real.sample(count, settings.seed, label)
         values = {"checkpoint": metadata.name, "images": images, "judge": True}
         return [parse_request(ClassifyRequest, **values)]
     wanted = column.requests(metadata, settings)
@@ -80,9 +86,12 @@ def figures_of(
     else:
         figures = dict(parts[0]) if len(parts) == 1 else {}
     figures.pop("fid", None)  # a column knows by itself which of its card's figures are its own
+    figures.pop(BEFOREHAND, None)
     fid = column.figure(metadata, "fid") if metadata is not None else None
-    if fid is not None:
+    if fid is not None and metadata is not None:
         figures["fid"] = fid
+        samples = column.figure(metadata, "samples")
+        figures |= {} if samples is None else {BEFOREHAND: samples}
     if column.requests is not None:
         begun = min(result.waited for result in results)  # all were submitted at one moment
         figures["seconds"] = max(result.waited + result.seconds for result in results) - begun
@@ -104,6 +113,7 @@ class Comparison:
         self.times: dict[str, float] = {}
         self._registry = registry
         self._cards: dict[str, Card] = {}
+        self._begun = time.monotonic()
 
     def cells(self, seed: Any, count: Any, label: Any) -> list[Cell]:
         """What all columns ask for; raises UserError for a wrong value or no column."""
@@ -129,6 +139,9 @@ class Comparison:
 
     def status(self, frame: Frame) -> str:
         """The status line: which column is being drawn, and how the run ended."""
+        if ended(frame):
+            shown = [self._shown(result) for view in frame.cells for result in view.results]
+            return summary(shown, time.monotonic() - self._begun)
         if not (frame.running and frame.cells):
             return frame.status
         current, count = _current(frame), len(self.columns)
@@ -144,12 +157,18 @@ class Comparison:
             return Card(before.pictures, problem=view.failed)
         if view.done:
             metadata = self._registry.entries.get(column.checkpoint)
-            return Card(_pictures(view), figures_of(column, metadata, view.results))
+            shown = [self._shown(result) for result in view.results]
+            pictures = view.pictures or np.concatenate([result.images for result in shown])
+            return Card(pictures, figures_of(column, metadata, view.results))
         if waits:
             return Card(news="Waits for its turn.")
         previews = view.previews
         news, done = how_far(view.events)
         return Card(before.pictures if previews is None else previews, {}, news, done)
+
+    def _shown(self, result: Result) -> Result:
+        """A result without those real pictures that are measured, but not shown."""
+        return replace(result, images=result.images[: self.settings.count])
 
 
 def _current(frame: Frame) -> int:
@@ -158,8 +177,3 @@ def _current(frame: Frame) -> int:
         if not all(isinstance(event, FINAL) for event in view.events):
             return k
     return len(frame.cells) - 1
-
-
-def _pictures(view: CellView) -> np.ndarray | Sequence[str]:
-    """The finished pictures of a column; given ones have no address."""
-    return view.pictures or np.concatenate([result.images for result in view.results])
