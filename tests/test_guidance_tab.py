@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from genlab.engine.events import Event, Failed, Progress, Result
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.ui.cells import Cell, CellView
 from genlab.ui.context import AppContext
@@ -19,6 +21,7 @@ from genlab.ui.tabs.guidance.scale_plots import scale_curve
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import FakePage, Frame, pressed, together
 
+PROJECT = Path(__file__).resolve().parent.parent
 DIGITS = tuple("0123456789")
 GARMENTS = ("T-shirt", "trousers", "coat", "shirt", "ankle boot")
 SCALES = {
@@ -315,6 +318,28 @@ def test_measured_curves_are_drawn_with_the_floor_and_live_dots() -> None:
     accuracy: Any = scale_curve("Accuracy", "label_accuracy", measured, live)
     rings, line = accuracy.data
     assert (rings.name, rings.mode, line.mode) == ("classifier", "markers", "lines+markers")
+
+
+def test_the_fid_axis_has_ticks_wherever_the_curve_lies() -> None:
+    for scales in (SCALES, Registry(PROJECT / "checkpoints").entry("ddpm-mnist").facts["scales"]):
+        figure: Any = scale_curve("FID", "fid", scales, {}, scales["fid_floor"])
+        values = [y for trace in figure.data for y in trace.y]
+        ticks = [t for t in figure.layout.yaxis.tickvals if min(values) <= t <= max(values)]
+        assert len(ticks) >= 3
+        assert figure.layout.yaxis.ticktext[figure.layout.yaxis.tickvals.index(0.5)] == "0.5"
+
+
+def test_the_classifiers_scale_begins_at_its_lowest_fid_and_not_at_its_maximum() -> None:
+    points = [{"guidance_scale": s, "fid": f} for s, f in ((0, 3.0), (8, 0.5), (32, 0.9))]
+    measured = model("ddpm", "pixel_diffusion", facts={"scales": {"classifier": points}})
+    assert tab.best_scale(measured, "classifier") == 8
+    assert tab.best_scale(ALONE, "classifier") == 2
+    registry = Registry(PROJECT / "checkpoints", downloads=False)
+    page = FakePage(tab.build, fake_context(FakeClient(), registry))
+    number = page.element("guidance-classifier-scale").children[0]
+    while not hasattr(number, "value"):
+        number = number.children[0]
+    assert number.value == 8
 
 
 def test_the_page_says_how_curves_were_measured_or_that_there_are_none() -> None:

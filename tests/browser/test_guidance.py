@@ -50,6 +50,24 @@ def test_a_typed_row_is_drawn_three_ways_from_the_same_noise(guidance: Visitor) 
         expect(guidance.find(f"guidance-{name}-strip")).to_contain_text("Time")
 
 
+@pytest.mark.parametrize(
+    "visitor", [{"viewport": {"width": width, "height": 768}} for width in (1024, 1280)],
+    indirect=True, ids=["1024 px", "1280 px"],
+)  # fmt: skip
+def test_the_three_columns_begin_at_one_height(visitor: Visitor) -> None:
+    visitor.open_tab("Guidance")
+    boxes = [visitor.find(f"guidance-{name}-gallery").bounding_box() for name in METHODS]
+    assert len({round(box["y"]) for box in boxes if box}) == 1, boxes
+    assert len({round(box["width"]) for box in boxes if box}) == 1, boxes
+
+
+def test_the_classifiers_scale_does_not_begin_at_its_end(visitor: Visitor) -> None:
+    visitor.open_tab("Guidance")
+    slider = visitor.find("guidance-classifier-scale").locator("input[type=range]")
+    expect(slider).to_be_visible()
+    assert float(slider.input_value()) < float(slider.get_attribute("max") or 0) / 2
+
+
 def test_without_scale_both_kinds_draw_what_the_unguided_model_draws(guidance: Visitor) -> None:
     guidance.enter("guidance-free-scale", 0)
     guidance.enter("guidance-classifier-scale", 0)

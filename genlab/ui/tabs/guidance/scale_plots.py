@@ -19,6 +19,7 @@ LINES = {"none": INK, "classifier": COLOURS[1], "classifier-free": COLOURS[0]}
 SHORT = {"none": "unguided", "classifier": "classifier", "classifier-free": "classifier-free"}
 FLOOR = COLOURS[4]
 REACH = 32  # the largest scale in the plots
+FID_TICKS = [digit * 10.0**power for power in range(-2, 3) for digit in (1, 2, 5)]
 X_TITLE = "guidance_scale s"
 
 
@@ -69,7 +70,7 @@ def scale_curve(
         range=[0, math.sqrt(REACH)], tickvals=[math.sqrt(t) for t in ticks], ticktext=list(ticks)
     )
     if key == "fid":
-        figure.update_yaxes(type="log", dtick=1)
+        figure.update_yaxes(type="log", tickvals=FID_TICKS, ticktext=[f"{t:g}" for t in FID_TICKS])
     else:
         figure.update_yaxes(rangemode="tozero")
     return figure

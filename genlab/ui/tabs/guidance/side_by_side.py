@@ -28,7 +28,7 @@ def build(context: AppContext, controls: Sequence[gr.components.Component]) -> N
     gr.Markdown(INTRO, elem_classes=["intro"])
     press = buttons(SLOT, looks=["redraws"])
     places = []
-    with gr.Row(elem_classes=["panels"]):
+    with gr.Row(elem_classes=["panels", "level"]):
         for name, method in METHODS.items():
             with gr.Column(min_width=260, elem_classes=["panel"]):
                 formula = f'<p class="formula">{method.formula}</p>'

@@ -72,20 +72,30 @@ def build(context: AppContext) -> None:
     digits.submit(None, None, None, js=PRESS)
 
 
+def best_scale(entry: ModelMetadata, method: str) -> float:
+    """The scale of the lowest FID among those measured; 2 if none were.
+
+    More of a classifier's gradient leads more pictures to the class without end, so that its label
+    accuracy is best at the largest scale that was tried.
+    """
+    points = [p for p in scale.measured_scales(entry).get(method, ()) if p.get("fid") is not None]
+    return min(points, key=lambda p: p["fid"])["guidance_scale"] if points else 2
+
+
 def _sampler(entry: ModelMetadata) -> list[gr.components.Component]:
-    """Steps, both scales (at first the best ones measured), scheduler and eta, in that order."""
+    """Steps, both scales (at first those of the lowest FID), scheduler and eta, in that order."""
     step_count, steps_slider = numbered(
         "guidance-steps", "num_inference_steps", "How many denoising steps.", 1, 100, 50
     )
     free, free_slider = numbered(
         "guidance-free-scale", "guidance_scale s, classifier-free",
-        "0 is unguided, 1 the conditional prediction alone.", 0, 20,
+        "0 is the model told no class, 1 the conditional prediction alone.", 0, 20,
         entry.metrics.get("guidance_scale", 2), 0.5,
     )  # fmt: skip
     classifier, classifier_slider = numbered(
         "guidance-classifier-scale", "guidance_scale s, classifier",
-        "How far each step follows the gradient; 0 is unguided.", 0, REACH,
-        entry.metrics.get("classifier_guidance_scale", 2), 0.5,
+        "How far each step follows the gradient; 0 is the model told no class.", 0, REACH,
+        best_scale(entry, "classifier"), 0.5,
     )  # fmt: skip
     scheduler = chooser(
         "guidance-scheduler", "Scheduler", "The rule from predicted noise to the next picture.",
