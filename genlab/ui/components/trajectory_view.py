@@ -20,7 +20,13 @@ from PIL import Image
 
 from genlab.ui.components.pictures import SMALL, data_url, reduced
 
-FOLLOW = """let chosen = Infinity;
+FOLLOW = """let chosen = null;
+let playing = null;
+const pause = () => {
+    clearInterval(playing);
+    playing = null;
+    for (const button of element.querySelectorAll(".play")) button.removeAttribute("data-playing");
+};
 const show = () => {
     const view = element.querySelector(".trajectory[data-positions]");
     if (!view) return;
@@ -34,17 +40,37 @@ const show = () => {
 };
 element.addEventListener("input", event => {
     const slider = event.target;
+    if (event.isTrusted) pause();
     chosen = Number(slider.value) < Number(slider.max) ? Number(slider.value) : Infinity;
     show();
 });
-watch("value", () => {
+element.addEventListener("click", event => {
+    const button = event.target.closest(".play");
     const slider = element.querySelector("input[type=range]");
-    if (slider && !slider.disabled) slider.value = Math.min(chosen, slider.max);
+    if (!button || playing) return button && pause();
+    const go = value => {
+        slider.value = value;
+        slider.dispatchEvent(new Event("input", {bubbles: true}));
+    };
+    if (slider.value === slider.max) go(1);
+    button.setAttribute("data-playing", "");
+    playing = setInterval(() => {
+        go(Number(slider.value) + 1);
+        if (slider.value === slider.max) pause();
+    }, Math.max(100, 5000 / slider.max));
+});
+watch("value", () => {
+    pause();
+    const view = element.querySelector(".trajectory[data-positions]");
+    const slider = element.querySelector("input[type=range]");
+    if (slider && !slider.disabled)
+        slider.value = Math.min(chosen ?? view.dataset.start, slider.max);
     show();
 });"""
 """Client-side, for the component that holds the view: the slider chooses the step that is shown.
 
-A new run is shown at the step where the slider stood, or at its last one.
+A new run is shown at the step where the slider was put, or where the view opens. Play moves the
+slider to the end within five seconds, or a tenth of a second a step.
 """
 
 RED, BLUE = (255, 92, 71), (77, 160, 255)  # above and below 0
@@ -89,6 +115,7 @@ def trajectory_view(
     curves: Sequence[Curve] = (),
     info: str = "",
     slider_name: str = "",
+    start: int | None = None,
 ) -> str:
     """The slider, whatever follows it, and the curves.
 
@@ -98,11 +125,14 @@ def trajectory_view(
         content: HTML made of ``step_images`` and ``follows``.
         info: how the slider works.
         slider_name: the element id of the slider with its label.
+        start: the recorded step, counted from 0, at which it opens; None: the last.
     """
     places = json.dumps([round(place, 5) for place in positions(steps)])
     drawn = "".join(_curve(curve, steps) for curve in curves)
     return (
-        f'<div class="trajectory" data-positions="{places}" style="--frames:{len(steps)}">'
+        f'<div class="trajectory" data-positions="{places}" '
+        f'data-start="{len(steps) if start is None else start + 1}" '
+        f'style="--frames:{len(steps)}">'
         f"{_slider(len(steps), moments, info, slider_name)}{content}"
         + (f'<div class="over-time">{drawn}</div>' if drawn else "")
         + "</div>"
@@ -166,14 +196,16 @@ def difference_map(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _slider(count: int, moments: Sequence[str], info: str, name: str) -> str:
-    """A range with its label; off while there are no steps to choose from."""
+    """Play and a range with its label; off while there are no steps to choose from."""
     own = f' id="{name}"' if name else ""
     moment = f" {follows(moments, 'output')}" if moments else ""
     off = "" if count > 1 else " disabled"
+    last = max(count, 1)
     return (
-        f"<label{own}><span>Step{moment}</span>"
+        f'<div class="steer"><button type="button" class="play"{off}><b>Play</b><i>Pause</i>'
+        f"</button><label{own}><span>Step{moment}</span>"
         + (f"<small>{info}</small>" if info else "")
-        + f'<input type="range" min="1" max="{max(count, 1)}" value="{max(count, 1)}"{off}></label>'
+        + f'<input type="range" min="1" max="{last}" value="{last}"{off}></label></div>'
     )
 
 

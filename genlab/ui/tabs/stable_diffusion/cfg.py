@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.requests import UserError
@@ -30,8 +31,8 @@ from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of
 SLOT = "sd-cfg"
 INTRO = (
     "Each step predicts the clean picture twice, **without and with the prompt**, and goes on past "
-    "the second: unconditional + scale × (conditional − unconditional). Move the step: when does "
-    "the model know what it draws, and what does the scale add?"
+    "the second: unconditional + scale × (conditional − unconditional). It opens where the two "
+    "differ most; press Play: when does the model know what it draws, and what does the scale add?"
 )
 NO_TRAJECTORY = error_line("This model does not show its two predictions; choose Toybox.")
 CAPTIONS = {
@@ -102,4 +103,12 @@ def view_of(extras: Mapping[str, Any]) -> str:
         ("first step: noise", "last step: picture"),
         values=[f"{norm:.2f}" for norm in norms],
     )
-    return trajectory_view(steps, moments, f'<div class="four">{images}</div>', [curve])
+    start = widest(pictures["cond"], pictures["uncond"])
+    four = f'<div class="four">{images}</div>'
+    return trajectory_view(steps, moments, four, [curve], start=start)
+
+
+def widest(one: np.ndarray, other: np.ndarray) -> int:
+    """The recorded step at which two runs, uint8 (S, H, W[, 3]), differ most."""
+    gap = np.abs(one.astype(np.float32) - other.astype(np.float32))
+    return int(gap.reshape(len(gap), -1).mean(axis=1).argmax())
