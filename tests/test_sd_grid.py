@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlab.engine.events import Event, Failed, Progress
+from genlab.engine.events import Event, Failed, Progress, Result
 from genlab.requests import UserError
+from genlab.ui.cells import CellView
 from genlab.ui.components.contact_sheet import labelled_sheet
 from genlab.ui.tabs.stable_diffusion import grid
-from genlab.ui.tabs.stable_diffusion.axes import MOST, Axis, axis, grid_of
-from genlab.ui.tabs.stable_diffusion.grid_table import chosen
+from genlab.ui.tabs.stable_diffusion.axes import AXES, MOST, Axis, axis, grid_of
+from genlab.ui.tabs.stable_diffusion.grid_table import chosen, twins
 from tests.fake_client import FakeClient, answering
 from tests.fake_page import Frame, together
 from tests.sd_page import ADDRESS, BASE, VALUES, app, drawn, frames
@@ -61,6 +62,51 @@ def test_cells_differ_in_both_settings_and_in_nothing_else() -> None:
     cells = grid_of(BASE, Axis("seed", (1, 2)), Axis("guidance_scale", (0.0, 8.0))).requests
     assert [(c.seed, c.guidance_scale) for c in cells] == [(1, 0), (2, 0), (1, 8), (2, 8)]
     assert {(c.count, c.prompt, c.negative_prompt) for c in cells} == {(1, "a red seven", "blue")}
+
+
+# --- what is drawn twice ----------------------------------------------------------------------
+
+
+def by_guidance(request: Any) -> list[Event]:
+    """Pictures as Stable Diffusion draws them: at a scale of 1 and less there is no guidance."""
+    scale = request.guidance_scale if request.guidance_scale > 1 else 0
+    grey = np.full((1, 16, 16, 3), 10 * int(scale) + 3 * (request.seed % 10), np.uint8)
+    grey[0, 0, 0] += int(request.guidance_scale == 1)  # rounded otherwise in another batch
+    return [Result(grey, fingerprint="f" * 64)]
+
+
+def test_rows_with_the_same_pictures_are_pointed_out_with_the_reason() -> None:
+    values = grid_values("seed", "3, 4", "guidance_scale", "0, 1, 8")
+    shown = together(frames(app(answering(by_guidance)), "sd-grid-generate", *values))
+    table = shown["sd-grid-cells"]
+    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["0", "1, as 0", "8"]
+    assert re.findall(r'<th scope="col">(.*?)</th>', table) == ["3", "4"]
+    assert (
+        "Same pictures at scale 1 as 0: at 1 and less there is no guidance, and the prompt is "
+        "still told." in table
+    )
+
+
+def test_columns_that_a_setting_leaves_alone_are_pointed_out_too() -> None:
+    values = grid_values("negative_prompt", "(none), red", "seed", "3, 4")
+    shown = together(frames(app(answering(by_guidance)), "sd-grid-generate", *values))
+    assert (
+        "Same pictures at negative prompt red as (none): here this setting changes nothing."
+        in shown["sd-grid-cells"]
+    )
+
+
+def test_no_row_is_called_the_same_before_all_its_pictures_are_there() -> None:
+    grid_ = grid_of(BASE, Axis("seed", (3, 4)), Axis("guidance_scale", (0.0, 1.0)))
+    drawn_ = [CellView(tuple(by_guidance(request))) for request in grid_.requests]
+    assert twins(grid_, drawn_) == ([None, None], [None, 0])
+    waiting = [*drawn_[:3], CellView((Progress(1, 2, None, None),))]
+    assert twins(grid_, waiting) == ([None, None], [None, None])
+
+
+def test_the_grid_begins_where_scales_differ() -> None:
+    _, begin = AXES["guidance_scale"]
+    assert min(float(value) for value in begin.split(",")) == 1, "0 would draw the row of 1 again"
 
 
 # --- a grid as it fills -----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genlab.engine.events import Result
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.models.downloads import Offer
 from genlab.requests import UserError, parse_request
@@ -28,7 +29,7 @@ from genlab.ui.tabs.stable_diffusion.controls import (
     request_of,
     restored,
 )
-from genlab.ui.tabs.stable_diffusion.curves import SETTINGS, along
+from genlab.ui.tabs.stable_diffusion.curves import COUNT, SETTINGS, along, point_of
 from genlab.ui.tabs.stable_diffusion.curves_plot import Point, curves_figure, interval
 from genlab.ui.tabs.stable_diffusion.generate import restored_from
 from genlab.ui.tabs.stable_diffusion.models import defaults, described, downloading, limits, usable
@@ -84,6 +85,15 @@ def test_every_step_of_a_run_is_in_the_page_and_the_last_one_is_shown() -> None:
     assert (ticket.request.trajectory, ticket.request.count) == (True, 1)  # type: ignore[attr-defined]
 
 
+def test_what_cfg_does_opens_where_the_two_predictions_differ_most_and_can_be_played() -> None:
+    extras = kept(6)
+    extras["trajectory_cond"][:] = 10
+    extras["trajectory_cond"][2] = 200
+    shown = view_of(extras)
+    assert 'data-start="3"' in shown, "not at the last step, where hardly anything differs"
+    assert 'class="play"><b>Play</b>' in shown
+
+
 def test_large_pictures_of_a_run_are_sent_small() -> None:
     shown = view_of(kept(3, side=512))
     assert shown.count("data:image/jpeg;base64,") == 4
@@ -107,28 +117,61 @@ def test_a_run_without_guidance_has_nothing_to_compare() -> None:
 def test_pictures_that_nobody_can_judge_are_refused_with_the_reason() -> None:
     context = app(FakeClient())
     with pytest.raises(UserError, match="no judge knows what Tiny sd can draw; choose Toybox"):
-        along(context, BASE, SETTINGS[0])
-    single = BASE.model_copy(update={"count": 1})
-    with pytest.raises(UserError, match="one picture has no diversity"):
-        along(context, single, SETTINGS[0])
+        along(context, BASE, SETTINGS[0], 4)
     without: Any = ListedRegistry(TOYBOX)
-    toybox = BASE.model_copy(update={"checkpoint": "toybox"})
+    toybox = BASE.model_copy(update={"checkpoint": "toybox", "prompt": "a red 7"})
+    for count in (1, 65, 2.5, ""):
+        with pytest.raises(UserError, match=r"^Pictures for each value is .*from 2 to 64"):
+            along(context, toybox, SETTINGS[0], count)
     with pytest.raises(UserError, match="the checkpoint that judges Tiny toybox's pictures is not"):
-        along(fake_context(FakeClient(), without), toybox, SETTINGS[0])
+        along(fake_context(FakeClient(), without), toybox, SETTINGS[0], 4)
 
 
 def test_toybox_is_judged_where_its_judge_is_and_the_prompt_is_of_its_world() -> None:
     context = app(FakeClient())
     settings: dict[str, Any] = {"checkpoint": "toybox", "num_inference_steps": 40}
     sevens = parse_request(StableDiffusionRequest, prompt="a red 7", **settings)
-    scale = along(context, sevens, SETTINGS[0])
-    assert [r.guidance_scale for r in scale] == list(SETTINGS[0].values)
-    assert {r.num_inference_steps for r in scale} == {15}, "fewer steps, so that it takes seconds"
-    assert all(r.judge for r in scale)
-    assert [r.num_inference_steps for r in along(context, sevens, SETTINGS[1])][-1] == 50
+    scale = along(context, sevens, SETTINGS[0], 40)
+    assert [requests[0].guidance_scale for requests in scale] == list(SETTINGS[0].values)
+    assert [[(r.seed, r.count) for r in requests] for requests in scale] == [
+        [(0, 16), (16, 16), (32, 8)]
+    ] * len(SETTINGS[0].values), "so many pictures, from other noise each"
+    drawn_with = {r.num_inference_steps for requests in scale for r in requests}
+    assert drawn_with == {40}, "the steps of the slider"
+    assert all(r.judge for requests in scale for r in requests)
+    assert along(context, sevens, SETTINGS[1], 2)[-1][0].num_inference_steps == 50
     castle = parse_request(StableDiffusionRequest, prompt="a castle", **settings)
     with pytest.raises(UserError, match="the judge reads prompts of one or two things"):
-        along(context, castle, SETTINGS[0])
+        along(context, castle, SETTINGS[0], 4)
+
+
+def test_a_scale_that_guides_nothing_is_measured_once() -> None:
+    assert min(SETTINGS[0].values) == 1, "at 0 the pictures are those of 1"
+
+
+def test_both_curves_fit_into_what_one_visitor_may_have_waiting() -> None:
+    context = app(FakeClient())
+    sevens = parse_request(StableDiffusionRequest, prompt="a red 7", checkpoint="toybox")
+    requests = [r for s in SETTINGS for some in along(context, sevens, s, COUNT) for r in some]
+    assert len(requests) <= context.settings.max_jobs_per_owner
+
+
+def test_the_pictures_of_a_value_are_enough_to_see_what_guidance_does() -> None:
+    _, unguided = interval(Point(1, 86, 1, COUNT))  # of Toybox's red sevens
+    guided, _ = interval(Point(15, 100, 1, COUNT))
+    assert unguided < guided
+    _, unguided = interval(Point(1, 5 / 6 * 100, 1, 6))
+    assert unguided > interval(Point(4, 100, 1, 6))[0], "six were not"
+
+
+def test_a_point_stands_on_all_requests_of_its_value() -> None:
+    def part(count: int, percent: float, **more: float) -> Result:
+        figures = {"all_as_asked_percent": percent} | more
+        return Result(np.zeros((count, 8, 8, 3), np.uint8), figures=figures)
+
+    results = [part(16, 100, diversity=2.0), part(4, 50, diversity=4.0), part(1, 0)]
+    assert point_of(4, results) == Point(4, pytest.approx(1800 / 21), pytest.approx(2.4), 21)
+    assert point_of(4, [*results, Result(np.zeros((1, 8, 8, 3), np.uint8))]) is None
 
 
 def test_points_come_one_by_one_with_the_figures_of_their_pictures() -> None:
@@ -145,11 +188,11 @@ def test_points_come_one_by_one_with_the_figures_of_their_pictures() -> None:
     figures = [frame["sd-curve-steps-plot"] for frame in shown if "sd-curve-steps-plot" in frame]
     counts = [len(figure.data[0].x) for figure in figures]
     assert counts == sorted(counts)
-    assert (counts[0], counts[-1]) == (0, 8), "what was not judged has no point"
+    assert (counts[0], counts[-1]) == (0, 6), "what was not judged has no point"
     assert {2, 5} <= set(counts)
-    assert list(figures[-1].data[0].y) == [4, 6, 10, 16, 24, 40, 60, 100]
+    assert list(figures[-1].data[0].y) == [4, 8, 16, 32, 50, 100]
     assert figures[-1].layout.shapes[0].x0 == 6, "where the slider stands"
-    assert "18 pictures in" in shown[-1]["sd-curve-steps-status"]
+    assert "14 pictures in" in shown[-1]["sd-curve-steps-status"]
     assert "2 pictures for each value" in shown[-1]["sd-curve-steps-note"]
 
 

@@ -105,6 +105,9 @@ def test_the_timeline_goes_back_to_the_first_training_steps(visitor: Visitor) ->
     visitor.open_tab("GAN")
     visitor.generate("gan")
     finished = visitor.pictures("gan-gallery", 16)
+    beside = visitor.pictures("gan-beside-gallery", 16)
+    expect(visitor.find("gan-strip")).to_contain_text("10 of 10 in 256 samples")
+    expect(visitor.find("gan-beside-strip")).to_contain_text("1 of 10 in 256 samples")
     slider = visitor.find("gan-timeline").locator("input[type=range]")
     source = visitor.find("gan-gallery").locator("img").first.get_attribute("src")
     slider.focus()
@@ -117,6 +120,9 @@ def test_the_timeline_goes_back_to_the_first_training_steps(visitor: Visitor) ->
     visitor.wait_until_done("gan")
     early = visitor.pictures("gan-gallery", 16)
     assert all(a.hash != b.hash for a, b in zip(early, finished, strict=True))
+    moved = visitor.pictures("gan-beside-gallery", 16)
+    assert all(a.hash != b.hash for a, b in zip(moved, beside, strict=True)), "both move"
+    expect(visitor.find("gan-strip")).to_contain_text("noise")
 
 
 def test_stable_diffusion_draws_what_the_prompt_asks(visitor: Visitor) -> None:

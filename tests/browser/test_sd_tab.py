@@ -82,7 +82,7 @@ def test_the_step_slider_moves_through_the_run_without_asking_the_server(bench: 
     bench.press("sd-cfg-generate")
     view = bench.find("sd-cfg-film")
     expect(view.locator(".step-image")).to_have_count(4, timeout=PATIENCE)
-    expect(view.locator("output")).to_contain_text("4 of 4")
+    expect(view.locator("output")).to_contain_text(re.compile("[123] of 4"))
     seen = view.evaluate(
         """view => {
             const slider = view.querySelector("input");
@@ -94,15 +94,32 @@ def test_the_step_slider_moves_through_the_run_without_asking_the_server(bench: 
     )
     assert seen == ["0%"] * 4, "in the same moment, so nobody was asked"
     expect(view.locator("output")).to_contain_text("1 of 4")
+    play = view.get_by_role("button", name="Play", exact=True)
+    play.click()
+    expect(view.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    expect(view.locator("output")).to_contain_text("4 of 4", timeout=15_000)
+    expect(play).to_be_visible()  # it stops at the end
+
+
+def test_rows_of_a_grid_with_the_same_pictures_are_pointed_out(bench: Visitor) -> None:
+    bench.open_tab("Grid")
+    bench.enter("sd-grid-columns-values", "2")
+    bench.enter("sd-grid-rows-values", "0, 1, 8")
+    bench.press("sd-grid-generate")
+    cells = bench.find("sd-grid-cells")
+    expect(cells).to_contain_text(
+        "Same pictures at scale 1 as 0: at 1 and less there is no guidance", timeout=PATIENCE
+    )
+    expect(cells.locator("tbody th")).to_have_text(["0", "1, as 0", "8"])
 
 
 def test_curves_are_measured_and_the_slider_is_marked_on_them(bench: Visitor) -> None:
     bench.open_tab("Curves")
     bench.enter("sd-curve-count", 2)
     bench.press("sd-curve-scale-generate")
-    expect(bench.find("sd-curve-scale-status")).to_contain_text("18 pictures in", timeout=PATIENCE)
+    expect(bench.find("sd-curve-scale-status")).to_contain_text("10 pictures in", timeout=PATIENCE)
     plot = bench.find("sd-curve-scale-plot")
-    expect(plot.locator(".scatterlayer .points path")).to_have_count(18)  # two curves of nine
+    expect(plot.locator(".scatterlayer .points path")).to_have_count(10)  # two curves of five
     bench.enter("sd-guidance", 9)
     expect(plot).to_contain_text("slider: 9")
     bench.enter("sd-prompt", "a castle")

@@ -13,7 +13,7 @@ MOST = 64  # cells
 NOTHING = "(none)"  # how an empty negative prompt is written
 AXES = {  # setting: what it is called in a label, and the values to begin with
     "num_inference_steps": ("steps", "1, 2, 5, 10, 25"),
-    "guidance_scale": ("scale", "0, 1, 2, 4, 8, 15"),
+    "guidance_scale": ("scale", "1, 2, 4, 8, 15"),
     "seed": ("seed", "1, 2, 3, 4, 5"),
     "scheduler": ("scheduler", "ddim, dpmpp-2m, euler, euler-ancestral, ddpm"),
     "negative_prompt": ("negative prompt", f"{NOTHING}, red, blue, a sneaker"),

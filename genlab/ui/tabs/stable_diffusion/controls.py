@@ -148,7 +148,7 @@ def sampler_controls() -> tuple[Any, ...]:
         "sd-guidance",
         "guidance_scale",
         GUIDANCE_INFO,
-        0, 20, 4, 0.5,
+        1, 20, 4, 0.5,
     )  # fmt: skip
     scheduler = chooser(
         "sd-scheduler",

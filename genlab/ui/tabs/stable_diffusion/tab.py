@@ -11,7 +11,7 @@ from genlab.ui.tabs.stable_diffusion.controls import Controls, prompt_controls, 
 from genlab.ui.tabs.stable_diffusion.models import more_models, usable, wire_models
 
 INTRO = (
-    "Noise becomes a picture in steps, each nudged towards the prompt. Try **guidance scale** 0, "
+    "Noise becomes a picture in steps, each nudged towards the prompt. Try **guidance scale** 1, "
     "4 and 15 on one seed: what gets better, and what is lost?"
 )
 MODES = {
