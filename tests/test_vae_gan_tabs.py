@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from genlab.engine.events import Event, Failed, Result
+from genlab.engine.tensors import to_tensor
+from genlab.families.vae.network import ConvVAE
+from genlab.formats.hub_layout import load_hub_module
+from genlab.models.examples import examples
+from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.ui.tabs import gan
+from genlab.ui.tabs.vae import codes
 from genlab.ui.tabs.vae import tab as vae
 from genlab.ui.tabs.vae.codes_plot import codes_figure
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import FakePage, pressed
 
+PROJECT = Path(__file__).resolve().parent.parent
 LONG = model("gan", "gan", "mnist", facts={"snapshots": [0, 25, 1500]})
 SHORT = model("gan-collapsed", "gan", "mnist", facts={"snapshots": []})
 
@@ -169,6 +178,24 @@ def test_codes_are_plotted_by_class_for_each_vae(registry: Any) -> None:
 def test_without_a_vae_of_two_numbers_the_codes_say_how_to_get_one() -> None:
     flat = ListedRegistry(model("vae", "vae", "mnist", facts={"latent_dim": 20}))
     assert "genlab train vae-mnist-2d" in config_of(vae.build, flat)
+
+
+def test_the_words_over_the_codes_are_true_of_our_own_vaes() -> None:
+    registry = Registry(PROJECT / "checkpoints", downloads=False)
+    pictures = examples(registry, "mnist")
+    reach = {}
+    for name in ("vae-mnist-2d", "vae-mnist-2d-no-kl"):
+        network = load_hub_module(ConvVAE, registry.entry(name).path).eval()
+        with torch.inference_mode():
+            mu = network.encode(to_tensor(pictures.images))[0].numpy()
+        reach[name] = np.hypot(*mu.T)
+    kl, without = reach.values()
+    assert (kl < 3).mean() > 0.95, "nearly all codes lie in the circles"
+    arms = np.isin(pictures.labels, (0, 1, 6))
+    assert np.median(without[arms]) > 6, "0s, 1s and 6s run far out"
+    assert np.median(without[~arms]) < 3, "the others stay in a knot"
+    assert "nearly all codes lie in them" in codes.INTRO
+    assert "0s, 1s and 6s run far out in arms" in codes.INTRO
 
 
 def test_the_plot_has_a_colour_for_each_class_and_reaches_the_farthest_code() -> None:
