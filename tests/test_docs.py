@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from docs import api as api_page
 from docs.figures import written
 from genlab import __version__
+from genlab.families import vae
+from genlab.models.families import FAMILIES
 from genlab.settings import Settings
 from tests.test_architecture import imports
 
@@ -85,6 +89,19 @@ def test_the_api_page_documents_every_endpoint(tmp_path: Path) -> None:
     names = api_names(tmp_path)
     assert len(names) >= 6
     assert [name for name in names if f"`{name}`" not in API] == []
+
+
+def test_the_api_page_has_the_tables_of_the_descriptions() -> None:
+    assert api_page.written(API, FAMILIES.values()) == API, "run `make api`"
+
+
+def test_a_new_family_gets_a_section_of_the_api_page() -> None:
+    endpoint = replace(vae.FAMILY.endpoint, name="flow_sample", summary="Follow a flow.")
+    page = api_page.written(API, [replace(vae.FAMILY, endpoint=endpoint)])
+    section = page.split("## `/flow_sample`")[1].split("\n## ")[0]
+    assert "Follow a flow." in section
+    assert "| `temperature` | `1.0` | scale of a VAE's z; a number from 0 to 3 |" in section
+    assert page.index("/flow_sample") < page.index("## `/stop`")
 
 
 def test_the_changelog_has_an_entry_for_this_version() -> None:

@@ -79,6 +79,6 @@ class Pictures(Sequence[Image.Image]):
 
 def shown(images: np.ndarray, columns: int | None = None) -> Image.Image:
     """uint8 (N, H, W[, 3]) as one contact sheet, small pictures enlarged for the eye."""
-    sheet = contact_sheet(images, columns)
+    sheet = contact_sheet(list(images), columns)
     scale = max(1, SHOWN_HEIGHT // images.shape[1])
     return sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST)
