@@ -36,6 +36,7 @@ OURS = {"vae": ConvVAE, "gan": DCGAN, "classifier": Classifier, "noisy_classifie
 CONFIGS = [
     ("vae", {"latent_dim": 3}),
     ("vae", {"latent_dim": 2, "channels": [4, 6], "hidden": 10, "depth": 3}),
+    ("vae", {"latent_dim": 2, "channels": [4, 6], "hidden": 10, "depth": 2, "blocks": 2}),
     ("gan", {}),
     ("gan", {"latent_dim": 7, "channels": [4, 6], "hidden": 10}),
     ("gan", {"latent_dim": 7, "channels": [4, 6], "hidden": 10, "batch_norm": False}),

@@ -14,17 +14,27 @@ def weight_shapes(config: Mapping[str, Any]) -> Shapes:
 
 
 def _shapes(
-    latent_dim: int, channels: tuple[int, int] = (16, 32), hidden: int = 256, depth: int = 1
+    latent_dim: int,
+    channels: tuple[int, int] = (16, 32),
+    hidden: int = 256,
+    depth: int = 1,
+    blocks: int = 0,
 ) -> Shapes:
     c1, c2 = channels
     shapes = convolution("encoder.0", 1, c1, 4) | convolution("encoder.2", c1, c2, 4)
-    shapes |= linear("encoder.5", c2 * 7 * 7, hidden)
+    first = 5 + blocks  # the encoder's fully connected layer, after a Flatten
+    shapes |= linear(f"encoder.{first}", c2 * 7 * 7, hidden)
     shapes |= linear("decoder.0", latent_dim, hidden)
     for k in range(1, depth):  # every other module is a ReLU
-        shapes |= linear(f"encoder.{5 + 2 * k}", hidden, hidden)
+        shapes |= linear(f"encoder.{first + 2 * k}", hidden, hidden)
         shapes |= linear(f"decoder.{2 * k}", hidden, hidden)
     last = 2 * max(depth, 1)
-    shapes |= linear(f"encoder.{5 + last}", hidden, 2 * latent_dim)
+    shapes |= linear(f"encoder.{first + last}", hidden, 2 * latent_dim)
     shapes |= linear(f"decoder.{last}", hidden, c2 * 7 * 7)
-    shapes |= transposed_convolution(f"decoder.{last + 3}", c2, c1, 4)  # ReLU, Unflatten before
-    return shapes | transposed_convolution(f"decoder.{last + 5}", c1, 1, 4)
+    up = last + 3  # ReLU, Unflatten before
+    for k in range(blocks):
+        for part in (f"encoder.{4 + k}", f"decoder.{up + k}"):
+            shapes |= convolution(f"{part}.f.0", c2, c2, 3) | convolution(f"{part}.f.2", c2, c2, 3)
+    up += blocks
+    shapes |= transposed_convolution(f"decoder.{up}", c2, c1, 4)
+    return shapes | transposed_convolution(f"decoder.{up + 2}", c1, 1, 4)
