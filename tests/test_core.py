@@ -217,12 +217,22 @@ def test_out_of_memory_shrinks_that_model_tries_again_and_grows_back_later():
     core.add(3, request_of(steps=1, checkpoint="hungry"), "a")
     run_until_idle(core)
     assert hungry.device.max_rows == 16, "it grows back step by step"
+    clock.now += GROW_AFTER + 1
+    core.add(4, request_of(steps=1, checkpoint="hungry"), "a")
+    run_until_idle(core)
+    assert hungry.device.max_rows == 32
 
 
 def test_out_of_memory_for_good_is_a_sentence_for_that_job_only():
     hungry = HungryRunner()
     core = Core(FakeModels(hungry))
     core.add(1, request_of(steps=2), "a")
+    assert "too little memory" in run_until_idle(core)[1][-1].message
+
+
+def test_out_of_memory_in_a_jobs_own_step_is_a_sentence_too(core, models):
+    models.runner = CountingRunner(error=torch.OutOfMemoryError())
+    add(core, request_of(prompt="boom in advance"))
     assert "too little memory" in run_until_idle(core)[1][-1].message
 
 

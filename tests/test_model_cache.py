@@ -271,6 +271,19 @@ def test_the_weights_of_an_unloaded_model_are_freed_before_the_next_is_loaded(
     assert memory.at_load == {name: (set(), set()) for name in NAMES}
 
 
+def test_the_old_weights_of_a_changed_model_are_freed_before_the_new_ones_come(
+    registry, monkeypatch
+):
+    memory = Memory(monkeypatch)
+    cache = cache_of(registry)
+    loaded(cache, "a")
+    torch.manual_seed(9)
+    ConvVAE(5, (4, 4), 16).save_pretrained(registry.root / "a")
+    registry.scan()
+    loaded(cache, "a")
+    assert memory.at_load["a"] == (set(), set())
+
+
 def test_a_step_that_still_works_with_an_unloaded_model_is_waited_for(
     registry, background, monkeypatch
 ):

@@ -237,6 +237,52 @@ def test_jobs_are_repeated_once_and_then_given_up_with_a_sentence(house):
     assert value(last(house.client.submit(request_of(9)))) == 9
 
 
+def test_a_request_that_the_dead_worker_never_saw_still_has_its_repetition():
+    house = House()
+    house.client.wait_until_ready()
+    late: list[Ticket] = []
+    error = SystemExit(1)
+
+    def dying() -> Any:
+        if not late:
+            late.append(house.client.submit(request_of(9), "late"))
+        raise error
+
+    house.cores[-1].step = dying  # type: ignore[method-assign]
+    build, left = house._build, [1]
+
+    def armed(*args: Any) -> Core:
+        core = build(*args)
+        if left:
+            left.pop()
+            arm(core, 2, error)
+        return core
+
+    house.client._make_core = armed
+    early = house.client.submit(request_of(9), "early")
+    assert isinstance(last(early), Failed)
+    assert value(last(late[0])) == 9
+    house.client.close()
+
+
+def test_deaths_with_finished_work_between_them_do_not_add_up(house):
+    house.client.wait_until_ready()
+    for k in range(DEATHS + 1):
+        arm(house.cores[-1], 0, SystemExit(1))
+        assert value(last(house.client.submit(request_of(3)))) == 3
+        assert house.client.figures().restarts == k + 1
+    assert house.client.figures().healthy
+
+
+def test_who_was_given_up_may_ask_again():
+    house = House(max_jobs_per_owner=1)
+    house.client.wait_until_ready()
+    die_after(house, 4, SystemExit(1), times=2)
+    assert isinstance(last(house.client.submit(request_of(9))), Failed)
+    assert value(last(house.client.submit(request_of(9)))) == 9
+    house.client.close()
+
+
 def test_a_stopped_job_is_not_repeated_when_its_worker_dies(house):
     house.client.wait_until_ready()
     ticket = house.client.submit(request_of(checkpoint="slow"))
