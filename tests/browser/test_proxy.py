@@ -29,7 +29,7 @@ from tests.conftest import PROJECT, free_port, own_threads, wait_until_it_answer
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ROOT = "/genlab"
-MODELS = ("vae-mnist-20d", "mnist-classifier", "stable-diffusion-toybox", "toybox-judge")
+MODELS = ("vae-mnist-20d", "mnist-classifier", "stable-diffusion-toybox")
 NO_CHECK = ssl._create_unverified_context()  # the certificates are their own authority's
 
 
