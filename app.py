@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 
+from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.serving.choose import open_client
 from genlab.serving.uploads import upload_folder
-from genlab.settings import Host, Settings
+from genlab.settings import Host, Settings, wrong_setting
 
 
 class Flags(Settings):
@@ -54,3 +55,5 @@ if __name__ == "__main__":
         main()
     except UserError as error:
         sys.exit(str(error))
+    except ValidationError as error:
+        sys.exit(wrong_setting(error))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -85,3 +85,10 @@ class Host(BaseSettings):
 
     space_id: str = Field(default="", validation_alias="SPACE_ID")
     zero_gpu: bool = Field(default=False, validation_alias="SPACES_ZERO_GPU")
+
+
+def wrong_setting(error: ValidationError) -> str:
+    """One sentence on a setting, from the environment or a flag, that has a wrong value."""
+    first = error.errors()[0]
+    name, value = "_".join(map(str, first["loc"])).upper(), repr(first["input"])
+    return f"GENLAB_{name} is {value[:40]}: {first['msg'][:1].lower()}{first['msg'][1:]}."

@@ -26,7 +26,7 @@ from genlab.formats.model_card import update_metrics
 from genlab.models.evaluate import evaluate
 from genlab.models.families import FAMILIES
 from genlab.requests import UserError
-from genlab.settings import Settings
+from genlab.settings import Settings, wrong_setting
 
 HEADLINES = ("adherence_all", "fid", "accuracy")
 """The figure that `list` shows of a checkpoint: the first of these that its card has."""
@@ -50,7 +50,7 @@ class OneSentence(TyperGroup):
         except UserError as error:
             _fail(str(error))
         except ValidationError as error:
-            _fail(_wrong_setting(error))
+            _fail(wrong_setting(error))
         except OSError as error:
             _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.")
         except (KeyboardInterrupt, typer.Abort):
@@ -170,13 +170,6 @@ def _lines(figures: Mapping[str, Any]) -> str:
     """Figures for a person, one a line."""
     width = max(map(len, figures))
     return "\n".join(f"{key.replace('_', ' '):{width}}  {value}" for key, value in figures.items())
-
-
-def _wrong_setting(error: ValidationError) -> str:
-    """What is wrong with a setting that came from the environment."""
-    first = error.errors()[0]
-    name, value = "_".join(map(str, first["loc"])).upper(), repr(first["input"])
-    return f"GENLAB_{name} is {value[:40]}: {first['msg'][:1].lower()}{first['msg'][1:]}."
 
 
 def _fail(sentence: str) -> None:

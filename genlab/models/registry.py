@@ -184,7 +184,9 @@ class Registry:
             request: what was served.
             fingerprint: of the weights that drew it, as its result has it.
         """
-        family = self.entry(request.checkpoint).family
+        entry = self.find(request.checkpoint)  # None if its folder has vanished meanwhile
+        serving = (name for name, family in FAMILIES.items() if type(request) in family.requests)
+        family = entry.family if entry is not None else next(serving)
         return generation_metadata.for_pictures(request, family, fingerprint)
 
     def restore(self, content: bytes) -> tuple[SampleRequest, tuple[str, ...]]:

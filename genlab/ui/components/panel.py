@@ -263,15 +263,15 @@ def drawn(
     pictures = view.pictures or view.previews
     if pictures is None or not len(pictures):
         return [gr.skip()] * 3
-    entry = context.registry.entry(request.checkpoint)
+    entry = context.registry.find(request.checkpoint)  # None if its folder has vanished meanwhile
     figures = view.results[0].figures if view.done else {}
     words = captions(dict(figures)) if captions else ()
     room = ["&nbsp;"] * len(pictures) if captions else ()  # so nothing jumps later
     names = file_names(request) if isinstance(request, SampleRequest) and view.done else ()
     return [
-        heading(entry.title),
+        heading(entry.title) if entry is not None else gr.skip(),
         grid(pictures, words or room, saved_as=names),
-        strip(figures, FAMILIES[entry.family].strip) if view.done else gr.skip(),
+        strip(figures, FAMILIES[entry.family].strip) if view.done and entry else gr.skip(),
     ]
 
 
