@@ -60,6 +60,9 @@ class FakeRegistry:
             raise UserError("There is no checkpoint called 'missing'.")
         return ModelMetadata(name, Path(name), self.family, f"Tiny {name}", "mnist")
 
+    def find(self, name: str) -> ModelMetadata | None:
+        return None if name == "missing" else self.entry(name)
+
     def check(self, request: Request) -> None:
         self.entry(request.checkpoint)
 
