@@ -45,7 +45,7 @@ def card_figures(request: Request, metadata: ModelMetadata) -> dict[str, float]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def sharpness_figures(images: np.ndarray, judge: ModelMetadata) -> dict[str, float]:
+def sharpness_figures(images: np.ndarray, judge: ModelMetadata) -> dict[str, Any]:
     """Sharpness as a percentage of real pictures', whose sharpness the judge's card gives.
 
     {} if it gives none. Where it means nothing, ``sharpness_word`` says what is seen instead.

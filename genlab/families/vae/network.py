@@ -57,10 +57,13 @@ class ConvVAE(nn.Module, PyTorchModelHubMixin):
             for module in (*self.encoder[:-1].modules(), *self.decoder[:-1].modules()):
                 if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                    assert module.bias is not None
                     nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, Residual):
-                nn.init.zeros_(module.f[-1].weight)  # without batch norm: a block begins as x
+                last = module.f[-1]
+                assert isinstance(last, nn.Conv2d)
+                nn.init.zeros_(last.weight)  # without batch norm: a block begins as x
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior `mu` and `logvar`, each (B, latent_dim), of images (B, 1, 28, 28)."""
