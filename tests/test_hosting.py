@@ -49,9 +49,11 @@ def copied() -> list[str]:
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run make in the repository."""
+    """Run make in the repository, as a person would who is not inside `make test`."""
+    inherited = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+    own = {name: value for name, value in os.environ.items() if name not in inherited}
     return subprocess.run(
-        ["make", *arguments], cwd=PROJECT, env=os.environ | environment,
+        ["make", *arguments], cwd=PROJECT, env=own | environment,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
