@@ -49,6 +49,7 @@ def build(draw: Callable[..., Any]) -> gr.Blocks:
             gr.Number(25, elem_id="sd-steps", precision=0),
             gr.Number(4.0, elem_id="sd-guidance"),
             gr.Number(0, elem_id="sd-seed", precision=0),
+            gr.Number(1, elem_id="sd-count", precision=0),
         ]
         button = gr.Button("Generate", elem_id="sd-generate")
         button.click(draw, inputs, gr.Image(type="pil", format="png"))
@@ -67,10 +68,13 @@ def main() -> None:
         as_graphs(pipeline)
     pipeline.scheduler = make_scheduler("dpmpp-2m", pipeline.scheduler.config)
 
-    def draw(prompt: str, steps: int, scale: float, seed: int) -> Any:
-        generator = torch.Generator().manual_seed(int(seed))
+    def draw(prompt: str, steps: int, scale: float, seed: int, count: int) -> Any:
         return pipeline(
-            prompt, num_inference_steps=int(steps), guidance_scale=scale, generator=generator
+            prompt,
+            num_inference_steps=steps,
+            guidance_scale=scale,
+            num_images_per_prompt=count,
+            generator=[torch.Generator().manual_seed(seed + k) for k in range(count)],
         ).images[0]
 
     lag = LoopLag()

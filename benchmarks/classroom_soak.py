@@ -77,9 +77,9 @@ async def lesson(page: Page, people: int, seconds: float, seed: int = 0) -> list
     async def one(client: httpx.AsyncClient, k: int) -> None:
         draw, turn = random.Random(f"{seed} {k}"), 0
         while time.perf_counter() < last:
-            values = a_class(people, seed=1000 * turn + seed)[k]
             leave = draw.uniform(0.1, 3.0) if draw.random() < LEAVE else float("inf")
             button = BUTTONS[(k + turn) % len(BUTTONS)]
+            values = a_class(people, 1000 * turn + seed)[k] if button == BUTTONS[0] else {}
             visits.append(await visit(client, page, button, values, leave))
             await asyncio.sleep(draw.uniform(0, 2))
             turn += 1

@@ -37,12 +37,23 @@ class Visit:
 
 
 class Page:
-    """A running Gradio page, by the element ids of its components."""
+    """A running Gradio page, by the element ids of its components.
+
+    A component without an id has that of what it lies in.
+    """
 
     def __init__(self, url: str, config: Mapping[str, Any]) -> None:
         self.url = url.rstrip("/")
-        self._components = {c["id"]: c for c in config["components"]}
+        self._components = {c["id"]: c["props"] for c in config["components"]}
         self._dependencies = config["dependencies"]
+        self._names: dict[int, str | None] = {}
+        self._name(config["layout"], None)
+
+    def _name(self, node: Mapping[str, Any], parent: str | None) -> None:
+        own = self._components.get(node["id"], {}).get("elem_id")
+        self._names[node["id"]] = own or parent
+        for child in node.get("children") or ():
+            self._name(child, own or parent)
 
     @classmethod
     def at(cls, url: str) -> Page:
@@ -57,19 +68,17 @@ class Page:
         """
         event = next(
             d for d in self._dependencies
-            if any(
-                kind == "click" and self._components[k]["props"].get("elem_id") == button
-                for k, kind in d["targets"] if k is not None
-            )
+            if any(kind == "click" and self._names.get(k) == button for k, kind in d["targets"])
         )  # fmt: skip
+        names = {self._names[k]: k for k in reversed(event["inputs"])}
+        if missing := values.keys() - names.keys():
+            raise ValueError(f"{button} takes no {', '.join(sorted(missing))}")
+        given = {names[name]: value for name, value in values.items()}
         return {
             "fn_index": event["id"],
             "session_hash": session,
-            "data": [self._value(self._components[k], values) for k in event["inputs"]],
+            "data": [given.get(k, self._components[k].get("value")) for k in event["inputs"]],
         }
-
-    def _value(self, component: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-        return values.get(component["props"].get("elem_id"), component["props"].get("value"))
 
 
 async def visit(
