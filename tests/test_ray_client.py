@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 from genlab.engine.events import Cancelled, Failed, Loading, Queued, Result
 from genlab.requests import UserError
 from genlab.serving import fleet
+from genlab.serving.client import ServingFigures
 from genlab.serving.ray import AWAY, NO_ENGINE, RayClient
+from genlab.serving.ray_replica import Report
+from genlab.serving.router import Router
 from genlab.serving.thread import GAVE_UP
 from genlab.settings import Settings
 from tests.fake_cluster import FakeCluster, FakeReplica
@@ -232,3 +236,26 @@ def test_closing_ends_what_is_left_and_gives_the_replicas_back(house):
     assert all(replica.deleted for replica in house.cluster.replicas.values())
     with pytest.raises(UserError, match="shutting down"):
         house.client.submit(request_of())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_fleet_that_is_ended_just_as_a_report_arrives_ends(turns):
+    async def live() -> None:
+        cluster = FakeCluster(Settings())
+        replica = await cluster.deploy("replica")
+
+        async def report() -> Report:
+            for _ in range(turns):  # so many turns of the loop before the report is here
+                await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(life.cancel)
+            return Report("replica 0", 1, ServingFigures("cpu"), 4)
+
+        replica.report = report  # type: ignore[method-assign]
+        cluster.deploy = lambda name: asyncio.sleep(0, replica)  # type: ignore[method-assign]
+        kept = fleet.Fleet(cluster, Router(4), None, 1, lambda: None, lambda jobs: None)
+        life = asyncio.create_task(kept.run())
+        _, running = await asyncio.wait({life}, timeout=PATIENCE)
+        replica.kill()
+        assert not running
+
+    asyncio.run(live())

@@ -184,7 +184,8 @@ class Fleet:
                 await asyncio.sleep(RETRY)
         while not member.leaving:
             try:
-                report = await asyncio.wait_for(member.handle.report(), SILENCE)
+                async with asyncio.timeout(SILENCE):  # 3.11's wait_for may swallow a cancellation
+                    report = await member.handle.report()
             except (LostReplica, TimeoutError) as error:
                 if member.name in self._router.alive():
                     log.warning("replica %s is lost: %r", member.name, error)

@@ -65,8 +65,8 @@ class RayCluster:
     async def head_answers(self) -> bool:
         """Whether the head lives; asked without Ray, which would wait for it in silence."""
         try:
-            opening = asyncio.open_connection(*self._head)
-            _, writer = await asyncio.wait_for(opening, HEAD_ANSWERS)
+            async with asyncio.timeout(HEAD_ANSWERS):
+                _, writer = await asyncio.open_connection(*self._head)
         except (OSError, TimeoutError):
             return False
         writer.close()
@@ -79,7 +79,8 @@ class RayCluster:
         control, self._control = self._control, ThreadPoolExecutor(1)
         control.shutdown(wait=False, cancel_futures=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._blocking(_shutdown), DISCONNECTING)
+            async with asyncio.timeout(DISCONNECTING):
+                await self._blocking(_shutdown)
 
     # --- in the control thread ----------------------------------------------------------------
 
