@@ -14,6 +14,7 @@ from genlab.generation_metadata import GenerationMetadata
 from genlab.models.checkpoints import checkpoint_metadata, shown_name
 from genlab.models.downloads import Downloads, Offer
 from genlab.models.families import FAMILIES
+from genlab.models.own import NAME, OwnModels
 from genlab.requests import Request, SampleRequest, UserError
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,11 @@ class Registry:
         models: what GENLAB_MODELS names: hub ids, diffusers folders and .safetensors files.
         downloads: whether models of the hub may be downloaded; if not, none is offered.
         memory_bytes: weights that may be loaded at once; larger models are refused.
+        own: a folder for the models of visitors; None: they can bring none.
 
     Attributes:
         entries: the usable models by name, those of ``root`` first.
+        own: the models of visitors, which are in no list but their owner's.
         broken: why others cannot be used, by name.
         bytes_per_weight: of the number format that weights are loaded in. Who opens the device
             sets it; until then the smaller one counts, so that nothing is refused that may fit.
@@ -50,8 +53,10 @@ class Registry:
         models: Sequence[str] = (),
         downloads: bool = True,
         memory_bytes: float = 8e9,
+        own: Path | None = None,
     ) -> None:
         self.root = Path(root)
+        self.own = OwnModels(own)
         self.memory_bytes = memory_bytes
         self.bytes_per_weight = 2
         self.entries: dict[str, ModelMetadata] = {}
@@ -113,7 +118,7 @@ class Registry:
 
     def find(self, name: str) -> ModelMetadata | None:
         """The metadata of the model of that name, if there is one that can be used."""
-        return self.entries.get(name)
+        return self.entries.get(name) or self.own.find(name)
 
     def entry(self, name: str) -> ModelMetadata:
         """The metadata of that name; raises UserError with what there is instead."""
@@ -122,6 +127,10 @@ class Registry:
             return entries[name]
         if name in broken:
             raise UserError(f"The checkpoint {name} is damaged: {broken[name]}")
+        if (own := self.own.find(name)) is not None:
+            return own
+        if NAME.fullmatch(name):
+            raise UserError("This model of your own is gone: bring it again.")
         names = ", ".join(entries) or "none"
         raise UserError(f"There is no checkpoint called {name!r}; there are: {names}.")
 
@@ -199,7 +208,7 @@ class Registry:
         """
         found = generation_metadata.read(content, _sample_requests())
         name = found.request.checkpoint
-        if name not in self.entries:
+        if self.find(name) is None:
             offered = any(offer.name == name for offer in self.offers())
             missing = "is offered, but not downloaded yet" if offered else "is not here"
             raise UserError(f"The picture was drawn by {name!r}, which {missing}.")

@@ -47,7 +47,9 @@ class Replica:
         own = Settings(**{**settings, **limits})
         memory = own.memory_gb * 1e9
         self._incarnation = uuid.uuid4().hex
-        self._registry = Registry(own.checkpoints, own.models, own.downloads, memory)
+        self._registry = Registry(
+            own.checkpoints, own.models, own.downloads, memory, own.visitor_models
+        )
         self._client = ThreadClient(self._registry, own).start()
 
     async def run(self, request: Request, owner: str) -> AsyncGenerator[Event, None]:

@@ -38,7 +38,7 @@ TOO_LARGE = (
 
 
 @contextmanager
-def upload_folder(parent: str | None = None) -> Iterator[Path]:
+def upload_folder(parent: str | Path | None = None) -> Iterator[Path]:
     """A folder for this process's files inside ``parent``, the system's folder for such by default.
 
     First removes those of processes that were killed; it goes when the ``with`` ends.
