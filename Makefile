@@ -16,7 +16,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_PINS = $$(grep -E '^torch(vision)?==' requirements.txt)
 CODE := app.py genlab tests benchmarks docs deploy
 
-.PHONY: help install run test lint format types chromium proxies bench screenshots figures api
+.PHONY: help install run test lint format types chromium proxies bench screenshots figures api settings
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -53,6 +53,9 @@ figures: $(VENV)/.dev-ready ## write the README's table of checkpoints from thei
 
 api: $(VENV)/.dev-ready ## write docs/api.md's tables from the families' descriptions
 	$(BIN)/python -m docs.api
+
+settings: $(VENV)/.dev-ready ## write the README's table of settings from genlab/settings.py
+	$(BIN)/python -m docs.settings
 
 proxies: | $(BIN)/python ## unpack Debian's nginx and caddy into .venv for the proxy tests, where that is possible
 	@mkdir -p $(VENV)/proxies && cd $(VENV)/proxies && for p in nginx caddy; do \

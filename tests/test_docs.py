@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from docs import api as api_page
+from docs import settings as settings_page
 from docs.figures import written
 from genlab import __version__
 from genlab.families import vae
@@ -64,6 +65,10 @@ def test_the_readme_names_every_make_target(target: str) -> None:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_the_readme_documents_every_setting(name: str) -> None:
     assert f"`GENLAB_{name.upper()}`" in README
+
+
+def test_the_readme_has_the_settings_of_the_class() -> None:
+    assert settings_page.written(README) == README, "run `make settings`"
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
