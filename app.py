@@ -29,8 +29,13 @@ def main() -> None:
     settings, host = Flags(), Host()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
     memory = settings.memory_gb * 1e9
-    registry = Registry(settings.checkpoints, settings.models, settings.downloads, memory)
-    with upload_folder(os.environ.get("GRADIO_TEMP_DIR")) as uploads:
+    temporary = os.environ.get("GRADIO_TEMP_DIR")
+    with upload_folder(temporary) as uploads, upload_folder(settings.visitor_models) as own:
+        settings = settings.model_copy(update={"visitor_models": own if settings.uploads else None})
+        registry = Registry(
+            settings.checkpoints, settings.models, settings.downloads, memory,
+            settings.visitor_models,
+        )  # fmt: skip
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # Gradio reads it when it is imported
         client = open_client(registry, settings, host)
         from genlab.ui.page import AppContext, build_page, launch_options

@@ -1,4 +1,4 @@
-"""Models of visitors: served like any other, listed for their owner alone, bounded and forgotten."""
+"""A visitor's models: served like any other, listed for their owner alone, bounded, forgotten."""
 
 from __future__ import annotations
 
