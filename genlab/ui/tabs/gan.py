@@ -21,6 +21,7 @@ from genlab.ui.components.panel import (
     wire,
 )
 from genlab.ui.context import AppContext
+from genlab.ui.state.controls import may_reach
 
 INTRO = (
     "The generator only has to fool the discriminator D: **sharp where the VAE blurs**. But "
@@ -44,6 +45,7 @@ def build(context: AppContext) -> None:
                 return context.registry.entry(str(name)) if name else None
 
             timeline = _timeline(entries[0])
+            may_reach(timeline, max(len(stops(entry)) for entry in entries))
             moment = gr.HTML(
                 _moment(entries[0], known(beside.value), len(stops(entries[0]))),
                 elem_id="gan-moment",
@@ -72,13 +74,20 @@ def build(context: AppContext) -> None:
         slider = gr.Slider(maximum=max(last, 1), value=last, interactive=last > 1)
         return slider, _moment(metadata, known(other), last)
 
+    def fit(checkpoint: Any) -> Any:
+        """The timeline's end, when something else than the visitor has chosen the checkpoint."""
+        last = len(stops(context.registry.entry(str(checkpoint))))
+        return gr.Slider(maximum=max(last, 1), interactive=last > 1)
+
     def tell(checkpoint: Any, other: Any, stop: Any) -> str:
-        return _moment(context.registry.entry(str(checkpoint)), known(other), stop)
+        metadata = context.registry.entry(str(checkpoint))
+        return _moment(metadata, known(other), min(stop, len(stops(metadata))))
 
     light: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
-    first.change(rewind, [first, beside], [timeline, moment], **light)
+    first.input(rewind, [first, beside], [timeline, moment], **light)
+    first.change(fit, first, timeline, **light)
     gr.on(
-        [timeline.input, beside.change], tell, [first, beside, timeline], moment,
+        [timeline.change, first.change, beside.change], tell, [first, beside, timeline], moment,
         trigger_mode="always_last", **light,
     )  # fmt: skip
     shows_second(beside, panels[1].column)

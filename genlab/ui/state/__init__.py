@@ -1,0 +1,1 @@
+"""What a visitor has set and run: the controls by name, the address that holds them, kept runs."""

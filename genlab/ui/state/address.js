@@ -1,0 +1,120 @@
+/* The address of the page in the browser: it holds tab, mode and every control that differs from its
+   default, and follows them. What an address says is read by the server (genlab/ui/state/address.py). */
+window.genlab = (() => {
+  const OTHERS = ["lang", "view", "logs", "deep_link"];
+  const PAUSE = 300; // milliseconds: browsers refuse an address that changes all the time
+  const PATIENCE = 10000; // milliseconds until a button that is to be pressed must be there
+  let spec = null; // what there is: the tabs with their modes, the controls with their defaults
+  let values = []; // of the controls, as the page has them
+  let ready = false; // whether the page is where its address says
+  let pending = "";
+  let timer = null;
+  const modes = {}; // the open one of each tab that was seen
+
+  const selected = ids =>
+    [...document.querySelectorAll("[role=tab][aria-selected=true]")]
+      .map(button => button.dataset.tabId).find(id => id in ids);
+
+  const open = () => selected(spec.tabs) ?? Object.keys(spec.tabs)[0];
+
+  const mode = tab => {
+    const seen = selected(spec.tabs[tab]);
+    if (seen) modes[tab] = spec.tabs[tab][seen];
+    return modes[tab] ?? Object.values(spec.tabs[tab])[0];
+  };
+
+  const written = (control, value) => {
+    if (value === null || value === undefined) return control.text ? "" : control.begin;
+    if (control.choices) return control.choices.filter(name => value.includes(name)).join(",");
+    return typeof value === "boolean" ? String(Number(value)) : String(value);
+  };
+
+  const encoded = text => encodeURIComponent(text).replaceAll("%20", "+").replaceAll("%2C", ",");
+
+  /* The query for what is set; for one tab alone, as a link to it has it, or for the whole page. */
+  const query = (alone = false) => {
+    const tab = open(), parts = [];
+    for (const other in spec.tabs) {
+      const before = other === tab ? "" : other + ".";
+      if (before && alone) continue;
+      const now = mode(other);
+      if (before && now !== Object.values(spec.tabs[other])[0]) parts.push([before + "mode", now]);
+      spec.controls.forEach((control, k) => {
+        if (control.tab !== other || !values.length) return;
+        if (alone && control.mode && control.mode !== now) return;
+        const text = written(control, values[k]);
+        if (text !== control.begin) parts.push([before + control.name, text]);
+      });
+    }
+    const first = tab === Object.keys(spec.tabs)[0];
+    const own = mode(tab);
+    if (alone || parts.length || !first || own !== Object.values(spec.tabs[tab])[0])
+      parts.unshift(["tab", tab], ...(own ? [["mode", own]] : []));
+    return parts.map(([name, text]) => encoded(name) + "=" + encoded(text)).join("&");
+  };
+
+  const write = () => {
+    if (!ready) return;
+    const kept = [...new URLSearchParams(location.search)]
+      .filter(([name]) => OTHERS.includes(name) || name.startsWith("__") || name === "embed");
+    const own = kept.map(([name, text]) => encoded(name) + "=" + encoded(text));
+    const embedded = kept.some(([name]) => name === "embed");
+    const parts = query(embedded).split("&")
+      .filter(part => part && !(embedded && /^(tab|mode)=/.test(part)));
+    const text = [...own, ...parts].join("&");
+    const address = location.pathname + (text && "?" + text) + location.hash;
+    if (address !== location.pathname + location.search + location.hash)
+      history.replaceState(history.state, "", address);
+  };
+
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(write, PAUSE);
+  };
+
+  /* Calls found(element) as soon as there is one that can be seen. */
+  const when = (find, found, since = Date.now()) => {
+    const element = find();
+    if (element) found(element);
+    else if (Date.now() - since < PATIENCE) setTimeout(() => when(find, found, since), 50);
+  };
+
+  const seen = selector =>
+    [...document.querySelectorAll(selector)].find(element => element.offsetParent !== null);
+
+  document.addEventListener("click", event => {
+    if (spec && event.target.closest?.("[role=tab], .overflow-dropdown")) setTimeout(soon);
+  });
+
+  return {
+    /* Once, when the page is there. */
+    start(given) {
+      spec = given;
+      const asked = [...new URLSearchParams(location.search).keys()]
+        .some(name => !OTHERS.includes(name) && !name.startsWith("__"));
+      if (asked) this.go(location.search);
+      else ready = true;
+    },
+    /* Go where a query says: the server reads it, sets the controls, and arrived() is called. */
+    go(text) {
+      pending = text;
+      when(() => document.querySelector("#go"), button => button.click());
+    },
+    pending: () => pending,
+    arrived(place, now) {
+      values = now;
+      Object.assign(modes, place.modes);
+      ready = true;
+      soon();
+      if (!place.run) return;
+      const button = place.run === "1" ? '[id$="-generate"]' : "#" + CSS.escape(place.run);
+      const there = () => (!place.tab || place.tab === open() ? seen(button) : null);
+      when(there, found => setTimeout(() => found.click(), 150));
+    },
+    changed(now) {
+      values = now;
+      soon();
+    },
+    query,
+  };
+})();

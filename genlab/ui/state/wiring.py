@@ -1,0 +1,147 @@
+"""The page's part in its address: controls that follow it, and an address that follows them.
+
+Knows no tab and no model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from genlab.ui.components.panel import PRIVATE
+from genlab.ui.context import AppContext
+from genlab.ui.state.address import Place, read
+from genlab.ui.state.controls import Control, Tab, tabs_of
+
+SCRIPT = Path(__file__).with_name("address.js").read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """What the page's document begins with, before Gradio's scripts."""
+    return f"<script>{SCRIPT}</script>"
+
+
+def follow_address(context: AppContext, page: gr.Blocks, note: gr.HTML) -> dict[str, Tab]:
+    """Let a finished page go where its address says and write there where it is.
+
+    To be called within the page, after its tabs. Returns them.
+
+    Args:
+        note: what in an address was wrong goes there.
+    """
+    tabs = tabs_of(page)
+    controls = [control for tab in tabs.values() for control in tab.controls]
+    switches = _switches(tabs)
+    place = gr.Textbox(visible="hidden")
+    go = gr.Button(visible="hidden", elem_id="go")
+
+    def known(value: str, offered: Sequence[str]) -> bool:
+        """Whether it is a model that came after the page was made, of a family on offer."""
+        entry = context.registry.find(value)
+        families = {e.family for name in offered if (e := context.registry.find(name))}
+        return entry is not None and entry.family in families
+
+    async def arrive(query: Any) -> list[Any]:
+        found = read(tabs, str(query), known)
+        plan = json.dumps({"tab": found.tab, "modes": found.modes, "run": found.run})
+        return [
+            notes_of(found.notes),
+            plan,
+            *(selected(tabs, found, switch) for switch in switches),
+            *settings(found, controls),
+        ]
+
+    shown = [part for control in controls for part in _parts(control)]
+    now = [control.component for control in controls]
+    arrival = go.click(
+        arrive, place, [note, place, *switches.values(), *shown],
+        js="() => genlab.pending()", queue=False, preprocess=False, **PRIVATE,
+    )  # fmt: skip
+    arrival.then(
+        None, [place, *now], None,
+        js="(place, ...values) => genlab.arrived(JSON.parse(place), values)",
+    )  # fmt: skip
+    if now:
+        changes = [component.change for component in now]
+        gr.on(changes, None, now, None, js="(...values) => genlab.changed(values)")
+    page.load(None, None, None, js=f"() => genlab.start({json.dumps(spec(tabs))})")
+    return tabs
+
+
+def spec(tabs: Mapping[str, Tab]) -> dict[str, Any]:
+    """What the browser has to know: the names of modes by their ids, and the controls."""
+    return {
+        "tabs": {
+            tab.name: {str(block.id): name for name, block in tab.modes.items()}
+            for tab in tabs.values()
+        },
+        "controls": [
+            {
+                "tab": control.tab,
+                "mode": control.mode,
+                "name": control.name,
+                "begin": control.write(control.default),
+            }
+            | ({"choices": control.choices} if control.several else {})
+            | ({"text": True} if isinstance(control.component, gr.Textbox) else {})
+            for tab in tabs.values()
+            for control in tab.controls
+        ],
+    }
+
+
+def settings(place: Place, controls: Sequence[Control]) -> list[Any]:
+    """Updates of all controls, and of the sliders under them.
+
+    What the place does not name keeps its value, but for the controls of the mode that it leads to:
+    they take their defaults.
+    """
+    updates: list[Any] = []
+    for control in controls:
+        shown = control.mode in ("", place.modes.get(place.tab, control.mode))
+        update: Any = gr.skip()
+        if control.element in place.values:
+            update = _set(control, place.values[control.element])
+        elif control.tab == place.tab and shown:
+            update = gr.update(value=control.default)
+        updates += [update] * len(_parts(control))
+    return updates
+
+
+def _set(control: Control, value: Any) -> Any:
+    """The update to a value; a slider whose end moves has to reach it first."""
+    if isinstance(control.component, gr.Slider) and value > control.component.maximum:
+        return gr.update(value=value, maximum=value)
+    return gr.update(value=value)
+
+
+def selected(tabs: Mapping[str, Tab], place: Place, switch: str) -> Any:
+    """The update of the switch between the tabs, "", or between the modes of one."""
+    if not switch:
+        return gr.Tabs(selected=place.tab) if place.tab else gr.skip()
+    if switch not in place.modes:
+        return gr.skip()
+    return gr.Tabs(selected=tabs[switch].modes[place.modes[switch]].id)
+
+
+def notes_of(notes: Sequence[str]) -> str:
+    """What an address said that could not be used, as HTML."""
+    return "".join(f'<p class="note" role="status">{escape(note)}</p>' for note in notes)
+
+
+def _switches(tabs: Mapping[str, Tab]) -> dict[str, Any]:
+    """The ``gr.Tabs`` of the page, "", and of each tab's modes."""
+    found = {"": next(tab.block.parent for tab in tabs.values())} if tabs else {}
+    for tab in tabs.values():
+        if tab.modes:
+            found[tab.name] = next(iter(tab.modes.values())).parent
+    return found
+
+
+def _parts(control: Control) -> list[Any]:
+    return [control.component, *([control.slider] if control.slider else [])]
