@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,11 +14,13 @@ from genlab.engine.core import Core
 from genlab.engine.events import Cancelled, Event, Failed, Loading, Progress, Result
 from genlab.requests import UserError
 from genlab.serving import lease
+from genlab.serving.admission import Admission
 from genlab.serving.choose import open_client
 from genlab.serving.client import Client, ServingFigures, Ticket
 from genlab.serving.lease import LeasedModels, draw
 from genlab.serving.lease_costs import LONGEST, SHORTEST, LeaseCosts, Stopwatch, Work
 from genlab.serving.lease_errors import NO_GPU, TOO_LONG, UNKNOWN, sentence_of
+from genlab.serving.lease_stops import CELLS, SharedStops
 from genlab.serving.routing import RoutingClient
 from genlab.serving.thread import CLOSING, ThreadClient
 from genlab.serving.zerogpu import LeaseClient
@@ -37,6 +40,7 @@ class FakeLeases:
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.stopped: list[int] = []  # ids that the process is told to drop
 
     def __call__(self, work: Work, owner: str) -> Iterator[list[tuple[int, Event]]]:
         self.works.append(work)
@@ -71,7 +75,13 @@ def leases() -> FakeLeases:
 @pytest.fixture
 def client(leases: FakeLeases) -> Iterator[LeaseClient]:
     costs = LeaseCosts(lambda name: BILLION, loaded=["counting"])
-    made = LeaseClient(FakeRegistry(), Settings(max_jobs_per_owner=8), leases, costs)  # type: ignore[arg-type]
+    made = LeaseClient(
+        FakeRegistry(),  # type: ignore[arg-type]
+        Settings(max_jobs_per_owner=8),
+        leases,
+        costs,
+        leases.stopped.append,
+    )
     yield made
     leases.gate.set()
     made.close()
@@ -145,6 +155,19 @@ def test_a_stopped_request_ends_at_once_and_its_lease_at_the_next_step(
     leases.gate.set()
     wait_until(lambda: leases.closed)
     assert leases.closed == ["closed"]
+
+
+def test_a_request_stopped_among_others_is_told_to_their_process(
+    client: LeaseClient, leases: FakeLeases
+) -> None:
+    leases.gate.clear()
+    stopped, other = (client.submit(request_of(200), "ada") for _ in range(2))
+    wait_until(lambda: leases.works)
+    client.cancel(stopped.id)
+    assert list(stopped)[-1] == Cancelled()
+    leases.gate.set()
+    assert int(other.result().images.flat[0]) == 200
+    assert leases.stopped == [stopped.id]
 
 
 def test_a_request_stopped_before_its_lease_takes_none(
@@ -257,6 +280,34 @@ def test_closing_in_the_middle_leaves_nothing_for_the_next_lease(leased: Any) ->
     assert leased.core.idle
     ids = {k for events in draw(((2, request_of()),), "ada") for k, _ in events}
     assert ids == {2}
+
+
+def test_what_is_stopped_in_the_middle_is_dropped_and_the_others_go_on(leased: Any) -> None:
+    moved: list[int] = []
+    ends: dict[int, Event] = {}
+    for events in draw(((11, request_of(50)), (12, request_of(5))), "ada"):
+        for ticket_id, event in events:
+            if isinstance(event, Progress) and ticket_id == 11:
+                moved.append(event.step)
+                lease.stop(11)
+            elif isinstance(event, (Cancelled, Result)):
+                ends[ticket_id] = event
+    assert moved == [1]
+    assert isinstance(ends[11], Cancelled)
+    assert int(ends[12].images.flat[0]) == 5  # type: ignore[union-attr]
+
+
+def test_a_stop_is_seen_by_a_process_that_was_forked_before_it() -> None:
+    stops = SharedStops()
+    stopped, told = os.pipe()
+    child = os.fork()
+    if child == 0:  # no assertion in here: it must not end as a second test run
+        os.read(stopped, 1)
+        os._exit(len(stops.among([1, 5, 1 + CELLS])))
+    stops.stop(5)
+    os.write(told, b"!")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert stops.among([1, 5, 5 + CELLS]) == [5]
 
 
 def test_a_core_that_breaks_down_takes_its_process_with_it(leased: Any) -> None:
@@ -381,6 +432,24 @@ def test_each_request_goes_to_the_driver_of_its_model() -> None:
         assert client.figures() == ServingFigures("cpu + ZeroGPU", 2, 2)
     assert not usual.open
     assert not other.open
+
+
+def test_two_drivers_of_a_house_have_one_door(leases: FakeLeases) -> None:
+    door, settings = Admission(4, 2), Settings()
+    registry: Any = FakeRegistry()
+    small = ThreadClient(registry, settings, admission=door)  # not started: it ends nothing
+    costs = LeaseCosts(lambda name: BILLION, loaded=["counting"])
+    large = LeaseClient(registry, settings, leases, costs, leases.stopped.append, door)
+    client = RoutingClient(small, large, lambda request: request.prompt == "large")
+    leases.gate.clear()
+    ticket = client.submit(request_of(prompt="large"), "ada")
+    client.submit(request_of(), "ada")
+    with pytest.raises(UserError, match="already have 2 requests"):
+        client.submit(request_of(), "ada")
+    leases.gate.set()
+    ticket.result()
+    client.submit(request_of(prompt="large"), "ada")
+    client.close()
 
 
 def test_a_house_with_one_ill_driver_is_ill() -> None:

@@ -109,6 +109,18 @@ def test_stop_ends_the_lease(visits: dict[str, Any]) -> None:
     assert visits["after stop"]["kinds"][-1] == "Result"
 
 
+def test_stopping_one_request_of_a_lease_spares_its_steps_and_not_the_others(
+    visits: dict[str, Any],
+) -> None:
+    visit = visits["stop one"]
+    assert visit["kinds"][-1] == "Cancelled"
+    end, steps = visit["first's"]
+    assert end == "Cancelled", "the leased process was told"
+    assert steps < 50, "of two hundred"
+    assert visit["second's"] == ["Result", 60]
+    assert names(visit).count("schedule") == 1
+
+
 def test_a_killed_process_costs_one_sentence_and_no_more(visits: dict[str, Any]) -> None:
     assert visits["killed"]["kinds"][-1] == "Failed"
     assert "taken back before the pictures were finished" in visits["killed"]["sentence"]

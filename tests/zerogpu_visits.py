@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,18 @@ class Visits:
         settings = Settings(checkpoints=folder, lease_above_millions=sum(sizes) / 2e6)
         assert sizes[0] < sizes[1]
         self.settings = settings
-        self.client = open_zerogpu(self.registry, settings, device="cpu")
+        self.client: Any = open_zerogpu(self.registry, settings, device="cpu")
+        self.drawn: list[tuple[int, Any]] = []  # all that leases have sent
+        self.client._other._draw = self._noted(self.client._other._draw)
+
+    def _noted(self, draw: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+        def noted(*work: Any) -> Iterator[Any]:
+            with closing(draw(*work)) as steps:
+                for events in steps:
+                    self.drawn.extend(events)
+                    yield events
+
+        return noted
 
     def request(self, steps: int = 6, count: int = 2, **more: Any) -> Any:
         from genlab.families.stable_diffusion.request import StableDiffusionRequest
@@ -132,6 +144,20 @@ class Visits:
     def _stop_at_first_step(self, kind: str, ticket: Any) -> None:
         if kind == "Progress":
             self.client.cancel(ticket.id)
+
+    def stop_one(self) -> dict[str, Any]:
+        """One of two requests of a lease; how far each was drawn."""
+        before = len(self.drawn)
+        both = self.request(steps=200, count=16), self.request(steps=60, count=1)
+        visit = self.visit(*both, at=self._stop_at_first_step)
+        drawn: dict[int, list[Any]] = {}
+        for ticket_id, event in self.drawn[before:]:
+            drawn.setdefault(ticket_id, []).append(event)
+        ends = {
+            f"{name}'s": [type(events[-1]).__name__, max(getattr(e, "step", 0) for e in events)]
+            for name, (_, events) in zip(("first", "second"), sorted(drawn.items()), strict=True)
+        }
+        return visit | ends
 
     def killed(self) -> dict[str, Any]:
         def kill(kind: str, ticket: Any) -> None:
@@ -222,6 +248,7 @@ def main(folder: Path) -> None:
                 "many at once": visits.many_at_once,
                 "stop": visits.stop,
                 "after stop": visits.after_it,
+                "stop one": visits.stop_one,
                 "killed": visits.killed,
                 "after killed": visits.after_it,
                 "over quota": lambda: visits.refused("over quota", TOKEN),

@@ -18,6 +18,7 @@ from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.serving.lease_costs import LeaseCosts, Work
+from genlab.serving.lease_stops import SharedStops
 from genlab.serving.local_core import LocalCore, build_core
 from genlab.settings import Settings
 
@@ -47,6 +48,7 @@ class LeasedModels:
 
 _models: LeasedModels | None = None
 _costs = LeaseCosts(lambda name: 0)
+_stops = SharedStops()
 
 
 def prepare(settings: Settings, is_large: Callable[[str, Registry], bool]) -> LeaseCosts:
@@ -96,6 +98,11 @@ def seconds_of(work: Work, owner: str) -> int:
     return _costs.duration(work)
 
 
+def stop(ticket_id: int) -> None:
+    """Drop one request of a lease that is being drawn, at its next step; the others go on."""
+    _stops.stop(ticket_id)
+
+
 def draw(work: Work, owner: str) -> Iterator[list[tuple[int, Event]]]:
     """Serve requests, and give the events of each step as it is done.
 
@@ -117,6 +124,8 @@ def draw(work: Work, owner: str) -> Iterator[list[tuple[int, Event]]]:
         for ticket_id, request in work:
             core.add(ticket_id, request, owner)
         while left:
+            for ticket_id in _stops.among(left):
+                core.cancel(ticket_id)
             events = core.step()
             ended = {ticket_id for ticket_id, event in events if isinstance(event, FINAL)}
             left = [ticket_id for ticket_id in left if ticket_id not in ended]

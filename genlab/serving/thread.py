@@ -41,15 +41,20 @@ class ThreadClient(Client):
         settings: device, memory and limits.
         make_core: builds the core in the worker's thread; its last argument is to be called when
             a model has been loaded. None: `serving.local_core.build_core`.
+        admission: shared with another driver of the house; None: one of its own.
     """
 
     def __init__(
-        self, registry: Registry, settings: Settings, make_core: MakeCore | None = None
+        self,
+        registry: Registry,
+        settings: Settings,
+        make_core: MakeCore | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings
         self._make_core = make_core or _build_core
-        self._admission = Admission(settings.max_jobs, settings.max_jobs_per_owner)
+        self._admission = admission or Admission(settings.max_jobs, settings.max_jobs_per_owner)
         self._lock = threading.Condition()  # guards all that follows
         self._inbox: deque[tuple[str, int]] = deque()  # ("add" | "cancel", ticket's id)
         self._tickets: dict[int, Ticket] = {}

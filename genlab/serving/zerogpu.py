@@ -53,15 +53,24 @@ class LeaseClient(Client):
         settings: limits.
         draw: gives the events of a lease; closing what it returns ends the lease.
         costs: what a lease takes.
+        stop: drops one request, by its ticket's id, while others of its lease are drawn.
+        admission: shared with another driver of the house; None: one of its own.
     """
 
     def __init__(
-        self, registry: Registry, settings: Settings, draw: Draw, costs: LeaseCosts
+        self,
+        registry: Registry,
+        settings: Settings,
+        draw: Draw,
+        costs: LeaseCosts,
+        stop: Callable[[int], None],
+        admission: Admission | None = None,
     ) -> None:
         self._registry = registry
         self._draw = draw
         self._costs = costs
-        self._admission = Admission(settings.max_jobs, settings.max_jobs_per_owner)
+        self._stop = stop
+        self._admission = admission or Admission(settings.max_jobs, settings.max_jobs_per_owner)
         self._lock = threading.Lock()  # guards all that follows
         self._waiting: dict[str, list[_Asked]] = {}  # by owner; those whose lease has not begun
         self._open: dict[int, Ticket] = {}
@@ -93,6 +102,7 @@ class LeaseClient(Client):
             ticket = self._open.get(ticket_id)
         if ticket is not None:
             ticket.cancelled = True
+            self._stop(ticket_id)
             self._deliver(ticket_id, Cancelled())  # a lease of which nothing is left ends itself
 
     def figures(self) -> ServingFigures:
@@ -205,8 +215,10 @@ def open_zerogpu(registry: Registry, settings: Settings, device: str = "cuda") -
 
     costs = lease.prepare(settings.model_copy(update={"device": device}), is_large)
     draw = spaces.GPU(duration=lease.seconds_of)(lease.draw)
-    small = ThreadClient(registry, settings.model_copy(update={"device": "cpu"}), _small_core)
-    large = LeaseClient(registry, settings, cast(Draw, draw), costs)
+    door = Admission(settings.max_jobs, settings.max_jobs_per_owner)
+    on_cpu = settings.model_copy(update={"device": "cpu"})
+    small = ThreadClient(registry, on_cpu, _small_core, door)
+    large = LeaseClient(registry, settings, cast(Draw, draw), costs, lease.stop, door)
     return RoutingClient(small, large, lambda request: is_large(request.checkpoint))
 
 
