@@ -65,6 +65,8 @@ class Graph:
         module = _ByPosition(self._call, self._network, named).eval()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Small shares of work: a thread that the page's process holds up leaves its rest to others.
+        options.add_session_config_entry("session.dynamic_block_base", "16")
         try:
             return onnxruntime.InferenceSession(
                 _exported(module, example), options, providers=["CPUExecutionProvider"]

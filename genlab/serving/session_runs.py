@@ -108,6 +108,11 @@ class RunRegistry:
             run.end(Superseded())
 
     @property
+    def count(self) -> int:
+        """How many runs of all visitors are under way."""
+        return len(self._runs)
+
+    @property
     def open_jobs(self) -> int:
         """How many requests of all visitors are waiting or running."""
         with self._lock:

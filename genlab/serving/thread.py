@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 CLOSING = "GenLab is shutting down; please try again in a minute."
 GAVE_UP = "GenLab had to give up this request; please try again."
 BROKEN = "GenLab's engine stopped working and could not be started again; it has to be restarted."
+END_SECONDS = 3.0  # that the worker is given to end its unit of work when the house closes
 DEATHS = 3  # of workers, without a finished job between them, until the engine counts as broken
 MakeCore = Callable[[Registry, Settings, Callable[[], None]], "Core"]
 
@@ -65,6 +66,7 @@ class ThreadClient(Client):
         self._restarts = 0
         self._deaths = 0  # since a job was finished
         self._models: Mapping[str, Mapping[str, Any]] = {}
+        self._waiting = 0  # jobs that have not begun, of those that the core has
         self._ready = threading.Event()  # a core was built, or none can be
         self._worker = threading.Thread(target=self._run, name="genlab-engine", daemon=True)
 
@@ -108,6 +110,8 @@ class ThreadClient(Client):
                 restarts=self._restarts,
                 healthy=not self._broken and (self._worker.is_alive() or not self._ready.is_set()),
                 models=self._models,
+                waiting_jobs=self._waiting,
+                wait_seconds=self._admission.wait_seconds(),
             )
 
     def wait_until_ready(self) -> None:
@@ -121,7 +125,7 @@ class ThreadClient(Client):
             self._closing = True
             self._lock.notify_all()
         if self._worker.ident is not None:
-            self._worker.join()
+            self._worker.join(END_SECONDS)  # whoever waits must not wait for a stranger's long unit
         self._ready.set()  # whoever waited for an engine: there will be none
         self._end_all(CLOSING)
 
@@ -159,7 +163,7 @@ class ThreadClient(Client):
             for ticket_id, event in core.step():
                 self._deliver(ticket_id, event)
             with self._lock:
-                self._models = core.figures()
+                self._models, self._waiting = core.figures(), core.waiting
 
     def _take(self, core: Core, what: str, ticket_id: int) -> None:
         with self._lock:

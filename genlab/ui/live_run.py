@@ -21,7 +21,9 @@ from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.progress import error_line, progress, status_line, summary
 from genlab.ui.context import AppContext
 
-REDRAW = 0.12  # seconds between two frames: quick enough to look live, light for thirty visitors
+REDRAW = 0.12  # seconds between two frames at least: quick enough to look live
+FRAMES = 30.0  # a second, of all runs together: drawing frames must not take a core from the models
+LONGEST = 2.0  # seconds between two frames at most
 HEARTBEAT = 1.0  # Gradio notices a closed browser tab only when a generator yields
 
 
@@ -142,7 +144,8 @@ class _Cells:
         try:
             framed = 0.0
             while True:
-                await asyncio.wait({self._filling}, timeout=REDRAW)
+                pause = min(max(REDRAW, self._context.runs.count / FRAMES), LONGEST)
+                await asyncio.wait({self._filling}, timeout=pause)
                 self._raise_ending()
                 self._raise_failures()
                 if self._filling.done():

@@ -46,6 +46,7 @@ from genlab.ui.api import add_api
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
+from genlab.ui.light_page import LightPage
 from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
 from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
@@ -70,7 +71,7 @@ HEADER_SECONDS = 5
 
 def build_page(context: AppContext) -> gr.Blocks:
     """The whole page, ready to be launched with ``launch_options()``."""
-    with gr.Blocks(
+    with LightPage(
         title="GenLab", fill_width=True, analytics_enabled=False,
         delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
     ) as page:  # fmt: skip

@@ -249,7 +249,7 @@ def drawing(
                 updates[k] = drawn(context, requests[k], frame.cells[k], captions)
             yield (
                 frame.status,
-                gr.Button(interactive=frame.running),
+                gr.update(interactive=frame.running),
                 *(update for panel in updates for update in panel),
             )
 

@@ -75,7 +75,7 @@ def fill_on_press(
                 news = _shown(k, frame.cells[k]) if k in frame.changed else None
                 updates += [gr.skip()] * len(outputs) if news is None else news
             updates += finish(cells, frame.cells) if ended(frame) else [gr.skip()] * len(summary)
-            yield frame.status, gr.Button(interactive=frame.running), *updates
+            yield frame.status, gr.update(interactive=frame.running), *updates
 
     def _shown(k: int, view: CellView) -> Sequence[Any] | None:
         if view.failed:

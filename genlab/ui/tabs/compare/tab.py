@@ -84,7 +84,7 @@ def build(context: AppContext) -> None:
             timed = any("seconds" in card.figures for card in news.values())
             yield (
                 comparison.status(frame),
-                gr.Button(interactive=frame.running),
+                gr.update(interactive=frame.running),
                 overview(context.registry, shown, comparison.times) if timed else gr.skip(),
                 *updates(news, comparison.settings),
             )

@@ -72,7 +72,7 @@ def build(context: AppContext, controls: Sequence[gr.components.Component]) -> N
             view = gr.skip()
             if ended(frame):
                 view = await asyncio.to_thread(view_of, cells, frame.cells)
-            yield frame.status, gr.Button(interactive=frame.running), view
+            yield frame.status, gr.update(interactive=frame.running), view
 
     on_press(context, SLOT, press, run, [which, *controls], [shown])
 

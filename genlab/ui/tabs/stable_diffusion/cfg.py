@@ -60,7 +60,7 @@ def build(context: AppContext, controls: Controls) -> None:
             if ended(frame):
                 (result,) = frame.cells[0].results
                 view = await asyncio.to_thread(view_of, result.extras)
-            yield frame.status, gr.Button(interactive=frame.running), view
+            yield frame.status, gr.update(interactive=frame.running), view
 
     on_press(context, SLOT, press, run, controls.inputs, [shown])
 

@@ -90,7 +90,7 @@ def _curve(
         now = number(settings[NAMES.index(setting.name)])
         owner = str(request.session_hash)
         async for frame in measured_curve(context, owner, setting, build):
-            button = gr.Button(interactive=frame.running)
+            button = gr.update(interactive=frame.running)
             if frame.points is None:
                 yield frame.status, button, gr.skip(), gr.skip(), gr.skip()
             else:

@@ -52,7 +52,7 @@ def build(context: AppContext, controls: Controls) -> None:
 
         async for frame in drawn_grid(context, str(request.session_hash), build):
             parts = (gr.skip() if part is None else part for part in (frame.table, frame.sheet))
-            yield frame.status, gr.Button(interactive=frame.running), *parts
+            yield frame.status, gr.update(interactive=frame.running), *parts
 
     on_press(context, SLOT, press, draw, [*controls.inputs, *columns, *rows], [cells, sheet])
 

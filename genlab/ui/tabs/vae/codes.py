@@ -55,7 +55,7 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
         async for frame in live_run(
             context, str(request.session_hash), SLOT, cells, alone_may_fail=False
         ):
-            yield frame.status, gr.Button(interactive=frame.running), *figures(names, frame)
+            yield frame.status, gr.update(interactive=frame.running), *figures(names, frame)
 
     def figures(names: Sequence[str], frame: Frame) -> list[Any]:
         """Heading and plot of each checkpoint."""

@@ -56,7 +56,7 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
         ):
             yield (
                 frame.status,
-                gr.Button(interactive=frame.running),
+                gr.update(interactive=frame.running),
                 *sheets(names, digits, frame),
             )
 

@@ -1,0 +1,42 @@
+"""A Gradio page whose frames cost the event loop little. Knows no tab.
+
+By itself Gradio rebuilds an output's component for every update of a property and for every
+``gr.skip()`` (1 ms each), and hands each string of HTML to another thread: of sixteen runs at once,
+each with some frames a second, that took most of a core from the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+OF_BUTTONS = frozenset({"__type__", "interactive"})
+SKIPPED = gr.skip()
+
+
+class LightPage(gr.Blocks):
+    """Sends frames of strings of HTML, buttons' states and skipped outputs as they are."""
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As Gradio's own, to the same end, where it has to look at the components."""
+        outputs = block_fn.outputs
+        if len(outputs) > 1 and _as_they_are(outputs, predictions):
+            return list(predictions)
+        return await super().postprocess_data(block_fn, predictions, state)
+
+
+def _as_they_are(outputs: Sequence[Any], predictions: Any) -> bool:
+    if not isinstance(predictions, (tuple, list)) or len(predictions) != len(outputs):
+        return False
+    return all(map(_as_it_is, outputs, predictions))
+
+
+def _as_it_is(output: Any, value: Any) -> bool:
+    """Whether Gradio would send a value unchanged, and nothing of it is read later."""
+    if isinstance(value, str):
+        return isinstance(output, gr.HTML)
+    if isinstance(value, dict):
+        return value == SKIPPED or (isinstance(output, gr.Button) and value.keys() == OF_BUTTONS)
+    return False
