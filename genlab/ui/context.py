@@ -9,6 +9,7 @@ from genlab.serving.client import Client
 from genlab.serving.loop_lag import LoopLag
 from genlab.serving.session_runs import RunRegistry
 from genlab.settings import Settings
+from genlab.ui.opening import OpeningRuns
 from genlab.ui.picture_store import PictureStore
 
 
@@ -22,6 +23,7 @@ class AppContext:
     runs: RunRegistry = field(init=False)
     pictures: PictureStore = field(default_factory=PictureStore)
     loop_lag: LoopLag = field(default_factory=LoopLag)
+    openings: OpeningRuns = field(default_factory=OpeningRuns)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", RunRegistry(self.client))

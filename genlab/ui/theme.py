@@ -9,7 +9,8 @@ import gradio as gr
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
-CSS = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+STYLES = ("style.css", "tabs/guide/guide.css")
+CSS = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in STYLES)
 
 
 def theme() -> gr.themes.Base:

@@ -32,12 +32,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitor(browser: Browser, app_url: str, request: pytest.FixtureRequest) -> Iterator[Visitor]:
-    """A fresh visitor on the page; an indirect parameter may change the browser's options.
+    """A fresh visitor before the VAE tab; an indirect parameter may change the browser's options.
 
     Fails the test if anything went wrong in the console.
     """
     options = {"viewport": {"width": 1280, "height": 900}} | getattr(request, "param", {})
     seen = Visitor(browser.new_context(**options), app_url)
+    seen.open_tab("VAE")
     yield seen
     seen.context.close()
     assert seen.errors == [], "the browser's console shows errors"
@@ -47,5 +48,6 @@ def visitor(browser: Browser, app_url: str, request: pytest.FixtureRequest) -> I
 def neighbour(browser: Browser, app_url: str) -> Iterator[Visitor]:
     """A second visitor, on another laptop."""
     seen = Visitor(browser.new_context(), app_url)
+    seen.open_tab("VAE")
     yield seen
     seen.context.close()

@@ -50,6 +50,7 @@ def test_in_a_frame_it_draws_obeys_the_theme_and_asks_nobody_else(
     page.on("request", lambda request: asked.append(request.url))
     page.goto(framed + theme)
     frame = page.frame_locator("iframe")
+    frame.get_by_role("tab", name="VAE", exact=True).click()
     frame.locator("#vae-generate").click()
     picture = frame.locator("#vae-gallery img").first
     expect(picture).to_be_visible(timeout=PATIENCE)

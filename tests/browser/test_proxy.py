@@ -171,6 +171,7 @@ def test_the_health_check_of_the_image_ends_well(upstream: int) -> None:
 def test_the_page_draws_and_shows_its_pictures_under_the_path(browser: Browser, site: str) -> None:
     context = browser.new_context(ignore_https_errors=True)
     visitor = Visitor(context, f"{site}{ROOT}/")
+    visitor.open_tab("VAE")
     visitor.enter("vae-count", 4)
     visitor.generate("vae")
     assert all(picture.deviation > 5 for picture in visitor.pictures("vae-gallery", 4))

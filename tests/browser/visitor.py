@@ -91,9 +91,13 @@ class Visitor:
         self.find(name).click()
 
     def wait_until_done(self, tab: str) -> None:
-        """Wait until the newest run has ended: pictures, a complaint or Stop."""
+        """Wait until the visitor's newest run has ended: pictures, a complaint or Stop.
+
+        What a panel opens with has a note that it was drawn for everybody.
+        """
+        ends = r"pictures? in|but must|but may|Stopped|no checkpoint"
         expect(self.find(f"{tab}-status")).to_contain_text(
-            re.compile(r"pictures? in|but must|but may|Stopped|no checkpoint"), timeout=PATIENCE
+            re.compile(rf"^(?!.*Drawn once).*({ends})", re.S), timeout=PATIENCE
         )
         expect(self.find(f"{tab}-stop")).to_be_disabled(timeout=PATIENCE)
 

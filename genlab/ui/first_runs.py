@@ -1,0 +1,104 @@
+"""No panel starts empty: what its button would draw is there when its tab is first opened.
+
+Read off the finished page, so a new tab takes part without a word: a button whose id ends in
+``-generate`` is pressed, with the values that its controls begin with, once for everybody. A button
+with the class WAITS is left alone. Knows no tab and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from genlab.ui.components.panel import PRIVATE
+from genlab.ui.context import AppContext
+from genlab.ui.opening import Updates
+
+PRESSED = "-generate"
+WAITS = "waits"
+NOTE = (
+    '<p class="note">Drawn once for everybody, with the settings as this opens. '
+    "The button draws your own.</p>"
+)
+
+Run = Callable[..., AsyncIterator[Updates]]
+"""A handler of a button: the request and its inputs' values to updates, of the status, the Stop
+button and whatever else."""
+
+
+def show_on_opening(context: AppContext, page: gr.Blocks) -> None:
+    """Let the panels of a finished page open with something to be seen; to be called within it."""
+    handlers: Any = page.fns
+    for event in list(handlers.values()):
+        button = next((page.blocks[k] for k, kind in event.targets if kind == "click"), None)
+        name = str(getattr(button, "elem_id", "") or "")
+        if button is None or not name.endswith(PRESSED) or WAITS in button.elem_classes:
+            continue
+        slot, run = name.removesuffix(PRESSED), event.fn
+        event.fn = _own(context, slot, run)
+        if tabs := tabs_that_show(button):
+            begin = [component.value for component in event.inputs]
+            gr.on(
+                [tab.select for tab in tabs],
+                _opening(context, slot, run, begin),
+                None,
+                event.outputs,
+                concurrency_limit=None,
+                trigger_mode="multiple",
+                **PRIVATE,
+            )
+
+
+def tabs_that_show(block: Any) -> list[gr.Tab]:
+    """The tabs of which any, when it is chosen, may bring a block into sight for the first time.
+
+    The innermost round it; and each round that, as long as the one inside is the first of its row.
+    """
+    shown: list[gr.Tab] = []
+    first = True
+    while block.parent is not None:
+        if isinstance(block, gr.Tab):
+            if first:
+                shown.append(block)
+            row = [tab for tab in block.parent.children if isinstance(tab, gr.Tab)]
+            first = first and row[0] is block
+        block = block.parent
+    return shown
+
+
+def _own(context: AppContext, slot: str, run: Run) -> Run:
+    """The handler, which also notes that the visitor has something of their own there."""
+
+    async def own(request: gr.Request, *values: Any) -> AsyncIterator[Updates]:
+        context.openings.has_own(str(request.session_hash), slot)
+        async for updates in run(request, *values):
+            yield updates
+
+    return own
+
+
+def _opening(context: AppContext, slot: str, run: Run, begin: list[Any]) -> Run:
+    """The handler that shows everybody's run."""
+
+    async def start() -> AsyncIterator[Updates]:
+        everybody: Any = SimpleNamespace(session_hash=f"opening {slot}")
+        async for status, stop, *shown in run(everybody, *begin):
+            if "complaint" in str(status):  # nobody asked for anything
+                yield "", None, *(None for _ in shown)
+                return
+            note = "" if stop.interactive else NOTE
+            yield status + note, None, *(None if _stays(update) else update for update in shown)
+
+    async def opening(request: gr.Request) -> AsyncIterator[Updates]:
+        owner = str(request.session_hash)
+        async for updates in context.openings.follow(owner, slot, start):
+            yield tuple(gr.skip() if update is None else update for update in updates)
+
+    return opening
+
+
+def _stays(update: Any) -> bool:
+    return isinstance(update, dict) and update == gr.skip()

@@ -1,0 +1,83 @@
+"""The guide's words, one file a language: plain data, read and checked once. Knows no component."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class StepWords:
+    """What one question says.
+
+    Attributes:
+        title: its name in the list of questions.
+        question: its heading.
+        setup: what is to be known before predicting.
+        captions: one a row of pictures.
+        predict: what is to be predicted.
+        choices: the predictions to choose from.
+        experiments: what each experiment does; the first is the one of the button.
+        look: what is to be seen in it.
+        answer: Markdown with LaTeX.
+        symbols: LaTeX and meaning of each symbol in the answer.
+        code: one a piece of code.
+    """
+
+    title: str
+    question: str
+    setup: str
+    captions: tuple[str, ...]
+    predict: str
+    choices: tuple[str, ...]
+    experiments: tuple[str, ...]
+    look: str
+    answer: str
+    symbols: tuple[tuple[str, str], ...]
+    code: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GuideWords:
+    """All words of the guide in one language.
+
+    Attributes:
+        page: what stands round the questions, by name.
+        six: heading, names and meanings of the six steps of training.
+        steps: the questions by key.
+    """
+
+    page: Mapping[str, str]
+    six: Mapping[str, Any]
+    steps: Mapping[str, StepWords]
+
+
+@cache
+def guide_words(language: str = "en") -> GuideWords:
+    """The words of ``<language>.toml``; raises TypeError where a step has other keys."""
+    content = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    page, six = content.pop("page"), content.pop("six")
+    steps = {
+        key: StepWords(**{name: _frozen(value) for name, value in step.items()})
+        for key, step in content.items()
+    }
+    return GuideWords(page, six, steps)
+
+
+def inline(text: str) -> str:
+    """A sentence as HTML: `code`, *italic* and **bold**."""
+    text = re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text))
+    text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
+    return re.sub(r"\*(.+?)\*", r"<i>\1</i>", text)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
