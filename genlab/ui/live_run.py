@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from genlab.engine.events import FINAL, Cancelled, Event, Failed, Progress, Queued, Result
@@ -42,6 +42,11 @@ class Frame:
     running: bool = True
     cells: tuple[CellView, ...] = ()
     changed: frozenset[int] = frozenset()
+
+
+def between_frames(runs: int) -> float:
+    """Seconds between two frames of a run when so many are under way."""
+    return min(max(REDRAW, runs / FRAMES), LONGEST)
 
 
 async def live_run(
@@ -144,7 +149,7 @@ class _Cells:
         try:
             framed = 0.0
             while True:
-                pause = min(max(REDRAW, self._context.runs.count / FRAMES), LONGEST)
+                pause = between_frames(self._context.runs.count)
                 await asyncio.wait({self._filling}, timeout=pause)
                 self._raise_ending()
                 self._raise_failures()
@@ -211,6 +216,7 @@ class _Cells:
             before = self._events[k][i]
             if isinstance(event, Result) and isinstance(ticket.request, SampleRequest):
                 self._addresses[k][i] = await _stored(self._context, ticket.request, event)
+                event = replace(event, files=())  # they lie in the store now
             shown = bool(self._shown[k]) and before is self._shown[k][i]
             if isinstance(event, Progress) and not shown:
                 event = event.with_preview_of(before)
@@ -231,4 +237,4 @@ class _Cells:
 async def _stored(context: AppContext, request: SampleRequest, result: Result) -> tuple[str, ...]:
     """Put a result's pictures into the store, with what is needed to draw them again."""
     metadata = context.registry.generation_metadata(request, result.fingerprint)
-    return tuple(await context.pictures.put(result.images, metadata))
+    return tuple(await context.pictures.put(result.images, metadata, result.files))
