@@ -55,7 +55,8 @@ def drive(runner: Runner, *requests: Request, joins: Sequence[int] = ()) -> list
     turn = 0
     while len(results) < len(requests):
         arrived = [k for k, when in enumerate(coming) if when == turn]
-        jobs |= dict(zip(arrived, begin(runner, *(requests[k] for k in arrived)), strict=True))
+        if arrived:
+            jobs |= dict(zip(arrived, begin(runner, *(requests[k] for k in arrived)), strict=True))
         together: dict[tuple[str, ...], list[Job]] = {}
         for k, job in jobs.items():
             if k not in results:

@@ -20,6 +20,7 @@ from genlab.engine.core import Core
 from genlab.engine.device import Device
 from genlab.engine.events import FINAL, Failed, Progress, Result
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.formats import single_file
 from genlab.models import hub
 from genlab.models.cache import ModelCache
 from genlab.models.downloads import Offer
@@ -351,12 +352,36 @@ def test_a_single_file_takes_the_configuration_that_lies_beside_it(tmp_path, fak
 
 
 def test_a_single_file_that_is_no_stable_diffusion_says_so(tmp_path, fake_hub):
-    lora, cut = tmp_path / "lora.safetensors", tmp_path / "cut.safetensors"
-    save_file({"lora.down": torch.zeros(2, 2)}, lora)
-    cut.write_bytes(lora.read_bytes()[:20])
-    registry = open_registry(tmp_path, str(lora), str(cut))
-    assert "no whole Stable Diffusion" in registry.broken["lora"]
+    other, cut = tmp_path / "other.safetensors", tmp_path / "cut.safetensors"
+    save_file({"some.weight": torch.zeros(2, 2)}, other)
+    cut.write_bytes(other.read_bytes()[:20])
+    registry = open_registry(tmp_path, str(other), str(cut))
+    assert "no whole Stable Diffusion" in registry.broken["other"]
     assert "cut short" in registry.broken["cut"]
+
+
+def test_a_single_file_whose_tensors_fit_several_models_asks_whose_configuration_it_takes(
+    tmp_path, fake_hub, tiny
+):
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny, safety_checker=None)
+    path = save_original(pipeline, tmp_path / "two.safetensors")
+    tensors = load_file(path)
+    wide = {single_file.OF_VERSION_2: torch.zeros(8, 1024)}  # as Stable Diffusion 2 looks at texts
+    save_file(tensors | wide, path)
+    registry = open_registry(tmp_path, str(path))
+    assert "2 base, 2.1, which predicts v, and SD-Turbo alike" in registry.broken["two"]
+    assert "@stabilityai/sd-turbo" in registry.broken["two"]
+    save_file(tensors | {single_file.SAYS_V: torch.zeros(0)}, path)
+    why = open_registry(tmp_path, str(path)).broken["two"]
+    assert "Stable Diffusion XL and one that predicts v alike" in why
+    assert fake_hub.calls == []
+
+    save_file(tensors, path)
+    fake_hub.repositories["somebody/two-base"] = tiny
+    registry = open_registry(tmp_path, f"{path}@somebody/two-base", str(tiny))
+    registry.fetch("two")
+    wait(lambda: offer(registry, "two").state != "downloading")
+    assert gap(*draw(registry, "two", "tiny")) <= 1, "the configuration is that one's"
 
 
 def test_models_without_room_for_both_take_turns_a_whole_request_each(tmp_path, fake_hub, tiny):

@@ -215,6 +215,33 @@ def test_loras_and_inpainting_models_are_told_from_whole_ones(single: Path, tmp_
         single_file.check(tmp_path / "inpainting.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("tensors", "sentence"),
+    [
+        ({"emb_params": (3, 768)}, "it is a textual inversion, a word for another model"),
+        ({"clip_l": (2, 768), "clip_g": (2, 1280)}, "it is a textual inversion"),
+        ({"<my-cat>": (1024,)}, "it is a textual inversion"),
+        ({"control_model.input_hint_block.0.weight": (4, 4)}, "it is a ControlNet"),
+        ({"one.weight": (3, 3)}, r"original layout \(model.diffusion_model\....\)\.$"),
+    ],
+    ids=str,
+)
+def test_additions_to_other_models_are_called_what_they_are(tmp_path: Path, tensors, sentence):
+    file = tmp_path / "added.safetensors"
+    save_file({name: torch.zeros(shape) for name, shape in tensors.items()}, file)
+    with pytest.raises(BrokenCheckpoint, match=sentence):
+        single_file.check(file)
+
+
+@pytest.mark.parametrize("channels", [5, 7, 8])
+def test_a_file_whose_unet_takes_a_picture_is_refused(single: Path, tmp_path: Path, channels: int):
+    """Depth, upscaling and editing by instruction: none draws from a prompt alone."""
+    tensors = load_file(single) | {single_file.FIRST: torch.zeros(8, channels, 3, 3)}
+    save_file(tensors, tmp_path / "edits.safetensors")
+    with pytest.raises(BrokenCheckpoint, match=f"its UNet takes {channels} channels, a picture"):
+        single_file.check(tmp_path / "edits.safetensors")
+
+
 # --- what was distilled ---------------------------------------------------------------------------
 
 

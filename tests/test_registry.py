@@ -274,6 +274,23 @@ def test_a_folder_that_comes_changes_or_goes_is_noticed(root: Path):
     assert not registry.rescan_if_changed()
 
 
+def test_a_name_that_is_not_known_is_looked_for_anew(root: Path):
+    registry = Registry(root)
+    shutil.copytree(root / "vae", root / "brought")
+    assert registry.entry("brought").family == "vae"
+    with pytest.raises(UserError, match="There is no checkpoint called 'nobody'"):
+        registry.entry("nobody")
+
+
+def test_a_model_beside_the_folder_that_changes_is_noticed(root: Path, tmp_path: Path):
+    beside = Path(shutil.copytree(root / "sd", tmp_path / "beside" / "mine"))
+    registry = Registry(root, [str(beside)], downloads=False)
+    assert not registry.rescan_if_changed()
+    cut(next(iter((beside / "unet").glob("*.safetensors"))))
+    assert registry.rescan_if_changed()
+    assert "cut short" in registry.broken["mine"]
+
+
 def test_who_holds_on_to_the_entries_iterates_in_peace(root: Path):
     registry = Registry(root)
     entries = registry.entries

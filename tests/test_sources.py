@@ -93,6 +93,21 @@ def test_a_person_has_the_last_word(tmp_path: Path):
     assert read_spec(str(tmp_path / "odd@guided")).distilled is None, "a folder called so"
 
 
+def test_a_file_takes_the_configuration_that_a_person_names(tmp_path: Path):
+    (tmp_path / "base.safetensors").write_bytes(b"")
+    (tmp_path / "sd_turbo.safetensors").write_bytes(b"")
+    file = str(tmp_path / "base.safetensors")
+    assert read_spec(file).config == ""
+    named = read_spec(f"{file}@somebody/sd2-base")
+    assert (named.where, named.config, named.distilled) == (file, "somebody/sd2-base", None)
+    both = read_spec(f"{file}@somebody/sd2-base@distilled")
+    assert (both.where, both.config, both.distilled) == (file, "somebody/sd2-base", True)
+    turbo = read_spec(str(tmp_path / "sd_turbo.safetensors"))
+    assert (turbo.config, turbo.distilled) == ("stabilityai/sd-turbo", True)
+    with pytest.raises(UserError, match="only a .safetensors file takes its configuration"):
+        read_spec("a/model@somebody/sd2-base")
+
+
 def test_distilled_models_begin_with_few_steps_and_without_guidance():
     source = Source("x", "x", "a/x")
     assert source.defaults(distilled=True, few_steps=True) == {

@@ -222,7 +222,7 @@ class Core:
             return
         begun = job.started_at or job.added_at
         times = {"seconds": self._clock() - begun, "waited": begun - job.added_at}
-        result = replace(result, fingerprint=runner.fingerprint, **times)
+        result = replace(result, fingerprint=runner.fingerprint_of(job.request), **times)
         if getattr(job.request, "judge", False):
             job.drawn = result  # from here on the pictures are safe, whatever fails
             self._go_on(job, result, self._follow_up(job.request, result) or result)

@@ -39,6 +39,10 @@ class Runner(ABC):
     def nbytes(self) -> int:
         """Memory that the weights take, in bytes."""
 
+    def fingerprint_of(self, request: Any) -> str:
+        """The same of all the weights that draw a request, where it adds some of its own."""
+        return self.fingerprint
+
     def batch_key(self, request: Request) -> tuple[str, ...]:
         """Requests with equal keys may share one network call."""
         return (type(request).__name__,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from genlab.formats.metadata import BrokenCheckpoint
@@ -47,3 +48,8 @@ def stamp_of(path: Path) -> tuple[tuple[str, int, int], ...]:
         )
     except OSError:
         return ()
+
+
+def together(fingerprints: Sequence[str]) -> str:
+    """That of a model and what was added to it: theirs with a plus between them."""
+    return "+".join(fingerprints)

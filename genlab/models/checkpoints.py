@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genlab.formats import distillation, pipelines
+from genlab.formats import distillation, lora, pipelines
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.formats.model_card import read_genlab
 from genlab.formats.pipeline_checks import family_of
@@ -17,6 +18,8 @@ from genlab.models.sources import DISTILLED, Source
 
 log = logging.getLogger(__name__)
 
+LORA = "lora"
+"""What stands for a family in the metadata of a LoRA, which draws nothing by itself."""
 LONGEST = 200  # characters of a name, as a request may have
 
 
@@ -59,6 +62,25 @@ def outside_metadata(source: Source, path: Path, config: Path | None = None) -> 
         return _metadata(source.name, path, family, source.title, card, pixels, defaults)
 
 
+def lora_metadata(name: str, path: Path) -> ModelMetadata:
+    """The metadata of a LoRA, an addition to other models; raises BrokenCheckpoint.
+
+    Its fact ``text_width`` tells which models it fits, see `formats.lora.text_width`.
+    """
+    with _as_broken(name):
+        found = lora.check(path)
+        _check_name(name)
+        return ModelMetadata(
+            name=name,
+            path=path,
+            family=LORA,
+            title=name,
+            dataset="",
+            facts={"text_width": lora.text_width(found)},
+            parameters=sum(math.prod(shape) for shape in found.values()),
+        )
+
+
 def _metadata(
     name: str,
     path: Path,
@@ -68,10 +90,7 @@ def _metadata(
     pixels: int | None,
     defaults: Mapping[str, Any] | None = None,
 ) -> ModelMetadata:
-    if len(name) > LONGEST:
-        raise BrokenCheckpoint(f"its name has {len(name)} characters, but may have {LONGEST}.")
-    if shown_name(name) != name:
-        raise BrokenCheckpoint("its name has bytes that are no text; give it another.")
+    _check_name(name)
     description = FAMILIES[family]
     description.check(path, card)
     return ModelMetadata(
@@ -86,6 +105,13 @@ def _metadata(
         pixels=pixels,
         defaults=defaults or {},
     )
+
+
+def _check_name(name: str) -> None:
+    if len(name) > LONGEST:
+        raise BrokenCheckpoint(f"its name has {len(name)} characters, but may have {LONGEST}.")
+    if shown_name(name) != name:
+        raise BrokenCheckpoint("its name has bytes that are no text; give it another.")
 
 
 def shown_name(name: str) -> str:

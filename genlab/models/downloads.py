@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from genlab.formats import single_file
+from genlab.formats import lora, single_file
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.formats.pipelines import INDEX
-from genlab.models.checkpoints import outside_metadata
+from genlab.models.checkpoints import lora_metadata, outside_metadata
 from genlab.models.sources import Source, sources
 from genlab.requests import UserError
 
@@ -78,11 +78,18 @@ class Downloads:
                 usable[source.name] = metadata
         return usable, broken
 
+    def local_paths(self) -> list[Path]:
+        """The folders and files that were named, and the folder beside a file."""
+        paths = [Path(s.where) for s in self._sources if s.kind != "hub"]
+        return [*paths, *(p.with_suffix("") for p in paths if p.suffix == ".safetensors")]
+
     def _look(self, source: Source) -> ModelMetadata | None:
         """A source's metadata; None if it has yet to be downloaded, which makes it an offer."""
         path = Path(source.where)
         if source.kind == "folder":
             return outside_metadata(source, path)
+        if source.kind == "file" and lora.is_addition_file(path):
+            return lora_metadata(source.name, path)
         if source.kind == "file" and (path.with_suffix("") / INDEX).is_file():
             return outside_metadata(source, path, path.with_suffix(""))
         metadata = None
@@ -221,7 +228,9 @@ class Downloads:
 def _repository(source: Source) -> tuple[str, bool]:
     """The repository to fetch from, and whether its weights are wanted."""
     if source.kind == "file":
-        return single_file.repository_of(Path(source.where)), False
+        if source.config:
+            single_file.check(Path(source.where))
+        return source.config or single_file.repository_of(Path(source.where)), False
     return source.where, True
 
 

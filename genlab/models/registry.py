@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genlab import generation_metadata
-from genlab.formats.fingerprints import sha256_of, stamp_of
+from genlab.formats.fingerprints import sha256_of, stamp_of, together
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.generation_metadata import GenerationMetadata
-from genlab.models.checkpoints import checkpoint_metadata, shown_name
+from genlab.models.checkpoints import LORA, checkpoint_metadata, shown_name
 from genlab.models.downloads import Downloads, Offer
 from genlab.models.families import FAMILIES
 from genlab.models.own import NAME, OwnModels
@@ -42,6 +42,7 @@ class Registry:
     Attributes:
         entries: the usable models by name, those of ``root`` first.
         own: the models of visitors, which are in no list but their owner's.
+        loras: what can be added to a Stable Diffusion, by name; they draw nothing by themselves.
         broken: why others cannot be used, by name.
         bytes_per_weight: of the number format that weights are loaded in. Who opens the device
             sets it; until then the smaller one counts, so that nothing is refused that may fit.
@@ -61,6 +62,7 @@ class Registry:
         self.bytes_per_weight = 2
         self.entries: dict[str, ModelMetadata] = {}
         self.broken: dict[str, str] = {}
+        self.loras: dict[str, ModelMetadata] = {}
         self._downloads = Downloads(models, self.scan, downloads)
         self._fingerprints: dict[Path, tuple[Stamp, str]] = {}
         self._hashing = threading.Lock()  # guards the above
@@ -88,11 +90,14 @@ class Registry:
             for name, why in (broken | wrong).items():
                 if self.broken.get(name) != why:
                     log.warning("%s is left out: %s", name, why)
-            self.entries, self.broken = entries | outside, broken | wrong  # ours first
+            loras = {name: entry for name, entry in outside.items() if entry.family == LORA}
+            models = {name: entry for name, entry in outside.items() if name not in loras}
+            self.entries, self.broken = entries | models, broken | wrong  # ours first
+            self.loras = loras
             self._seen = seen
 
     def rescan_if_changed(self) -> bool:
-        """Scan if a file of ``root`` was added, changed or removed since; whether it was.
+        """Scan if a file of ``root`` or of a model beside it came, changed or went; whether so.
 
         Reads no file: milliseconds for a hundred folders.
         """
@@ -117,11 +122,16 @@ class Registry:
         )
 
     def find(self, name: str) -> ModelMetadata | None:
-        """The metadata of the model of that name, if there is one that can be used."""
-        return self.entries.get(name) or self.own.find(name)
+        """The metadata of the model or LoRA of that name, if there is one that can be used."""
+        return self.entries.get(name) or self.loras.get(name) or self.own.find(name)
 
     def entry(self, name: str) -> ModelMetadata:
-        """The metadata of that name; raises UserError with what there is instead."""
+        """The metadata of that name; raises UserError with what there is instead.
+
+        Looks anew at the folder for a name that is not known.
+        """
+        if self.find(name) is None and not NAME.fullmatch(name):
+            self.rescan_if_changed()
         entries, broken = self.entries, self.broken
         if name in entries:
             return entries[name]
@@ -131,6 +141,8 @@ class Registry:
             return own
         if NAME.fullmatch(name):
             raise UserError("This model of your own is gone: bring it again.")
+        if name in self.loras:
+            raise UserError(f"{name} is a LoRA, an addition to a model: choose one that wears it.")
         names = ", ".join(entries) or "none"
         raise UserError(f"There is no checkpoint called {name!r}; there are: {names}.")
 
@@ -213,7 +225,8 @@ class Registry:
             missing = "is offered, but not downloaded yet" if offered else "is not here"
             raise UserError(f"The picture was drawn by {name!r}, which {missing}.")
         self.check(found.request)
-        fingerprint = self.fingerprint(name)
+        added = getattr(found.request, "lora", "")
+        fingerprint = together([self.fingerprint(n) for n in (name, added) if n])
         return found.request, tuple(generation_metadata.differences(found, fingerprint))
 
     def fingerprint(self, name: str) -> str:
@@ -224,7 +237,7 @@ class Registry:
         Raises:
             UserError: there is no such model, or its weights have vanished.
         """
-        path = self.entry(name).path
+        path = (self.loras.get(name) or self.entry(name)).path
         with self._hashing:
             stamp = stamp_of(path)
             kept = self._fingerprints.get(path)
@@ -249,9 +262,9 @@ class Registry:
             return []
 
     def _look(self) -> Stamp:
-        """Path, time of change and size of all that lies in ``root``."""
+        """Path, time of change and size of all that lies in ``root`` and was named beside it."""
         seen = []
-        for folder in self._folders():
+        for folder in (*self._folders(), *self._downloads.local_paths()):
             try:
                 inside = [folder, *folder.rglob("*")]
             except OSError:  # removed meanwhile

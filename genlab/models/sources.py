@@ -3,6 +3,8 @@
 A source is a model of Hugging Face's hub ("org/name"), a diffusers folder or a .safetensors file.
 Whether a model was distilled to draw without guidance is known of some by their exact name, of some
 by their own files, and can be said for any: ``name@distilled`` or ``name@guided`` in GENLAB_MODELS.
+Whose configuration a file takes can be said as well, where its tensors cannot tell:
+``file.safetensors@org/name``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from genlab.requests import UserError
 Kind = Literal["hub", "folder", "file"]
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 LONGEST_ID = 96  # characters, says the hub
-MARKED = re.compile(r"(.+)@(distilled|guided)")
+MARKS = {"distilled": True, "guided": False}
 DISTILLED = (
     "This model was distilled to draw in few steps without guidance, so guidance_scale stays off."
 )
@@ -31,10 +33,13 @@ DISTILLED_MODELS = frozenset(
     }
 )
 """Ids of the hub, in small letters. A folder that is called like one of them is a copy of it."""
-DISTILLED_FILES = frozenset(
-    {"sd_turbo", "sd_xl_turbo_1.0", "sd_xl_turbo_1.0_fp16", "flux1-schnell"}
-)
-"""The same models' single files, without .safetensors."""
+DISTILLED_FILES = {
+    "sd_turbo": "stabilityai/sd-turbo",
+    "sd_xl_turbo_1.0": "stabilityai/sdxl-turbo",
+    "sd_xl_turbo_1.0_fp16": "stabilityai/sdxl-turbo",
+    "flux1-schnell": "black-forest-labs/FLUX.1-schnell",
+}
+"""The same models' single files, without .safetensors, and where their configuration is."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Source:
     gb: float | None = None  # to download, about; None: only the hub knows
     parameters: float | None = None  # billions; each takes 2 bytes in fp16, 4 in fp32
     distilled: bool | None = None  # None: its own files say it
+    config: str = ""  # of a file: the hub id whose configuration is its own; "": its tensors say it
     num_inference_steps: int = 25
     guidance_scale: float = 7.5
     scheduler: str = "dpmpp-2m"
@@ -127,12 +133,12 @@ def sources(specs: Iterable[str]) -> tuple[list[Source], dict[str, str]]:
 
 def read_spec(spec: str) -> Source:
     """One item of GENLAB_MODELS; raises UserError if it is no folder, file or hub id."""
-    marked = None if _kind_of_path(spec) else MARKED.fullmatch(spec)
-    where = marked[1] if marked else spec
-    distilled = marked[2] == "distilled" if marked else None
+    where, distilled, config = _without_marks(spec)
     kind = _kind_of_path(where)
+    if config and kind != "file":
+        raise UserError(f"only a .safetensors file takes its configuration from {config}.")
     if kind is None:
-        if not HUB_ID.fullmatch(where) or len(where) > LONGEST_ID:
+        if not _is_hub_id(where):
             raise UserError(
                 "there is no such folder or file, and it is no hub id such as org/name."
             )
@@ -146,12 +152,33 @@ def read_spec(spec: str) -> Source:
     name = path.name.removesuffix(".safetensors")
     if distilled is None and name.lower() in _names_of_copies(kind):
         distilled = True
-    return Source(name, name, str(path), kind, distilled=distilled)
+    if kind == "file" and not config:
+        config = DISTILLED_FILES.get(name.lower(), "")
+    return Source(name, name, str(path), kind, distilled=distilled, config=config)
+
+
+def _without_marks(spec: str) -> tuple[str, bool | None, str]:
+    """Where a model is, whether it is said to be distilled, and whose configuration it takes."""
+    where, distilled, config = spec, None, ""
+    while "@" in where and _kind_of_path(where) is None:
+        before, mark = where.rsplit("@", 1)
+        if mark in MARKS and distilled is None:
+            distilled = MARKS[mark]
+        elif _is_hub_id(mark) and not config:
+            config = mark
+        else:
+            break
+        where = before
+    return where, distilled, config
+
+
+def _is_hub_id(text: str) -> bool:
+    return bool(HUB_ID.fullmatch(text)) and len(text) <= LONGEST_ID
 
 
 def _names_of_copies(kind: Kind) -> frozenset[str]:
     if kind == "file":
-        return DISTILLED_FILES
+        return frozenset(DISTILLED_FILES)
     return frozenset(model.split("/")[1] for model in DISTILLED_MODELS)
 
 

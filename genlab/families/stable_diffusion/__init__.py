@@ -10,18 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from genlab.evaluation.figures import AS_ASKED, CLASSES, CONFIDENCE, SECONDS, SHARPNESS
-from genlab.families.description import Endpoint, FamilyDescription
+from genlab.families.description import Endpoint, FamilyDescription, Find
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.formats import pipelines
 from genlab.formats.hub_layout import read_json
+from genlab.formats.metadata import ModelMetadata
 from genlab.formats.pipeline_checks import check_stable_diffusion
+from genlab.requests import UserError
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
-    """``own_scheduler``: it takes any; ``world``: what world.json holds, if there is one."""
+    """``own_scheduler``: it takes any; ``world``: what world.json holds, if there is one;
+    ``text_width``: how many numbers a word has where its UNet looks at the text."""
     world = path / "world.json"
     content = {"world": read_json(world)} if world.is_file() else {}
-    return {"own_scheduler": False} | content
+    width = pipelines.config_of(pipelines.configuration(path, card), "unet")
+    return {"own_scheduler": False, "text_width": width.get("cross_attention_dim", 1280)} | content
+
+
+def check_request(request: StableDiffusionRequest, metadata: ModelMetadata, find: Find) -> None:
+    """Raise UserError for a LoRA that is of no use here."""
+    if request.lora:
+        check_lora(request.lora, metadata, find)
+
+
+def check_lora(name: str, metadata: ModelMetadata, find: Find) -> None:
+    """Raise UserError unless there is such a LoRA and it looks at texts as wide as the model."""
+    entry = find(name)
+    if entry is None or "text_width" not in entry.facts or entry.family == metadata.family:
+        raise UserError(f"There is no LoRA called {name!r} here.")
+    width, ours = entry.facts["text_width"], metadata.facts.get("text_width")
+    if width is not None and ours is not None and width != ours:
+        raise UserError(
+            f"The LoRA {name} was made for a model that looks at texts {width} numbers wide, but "
+            f"{metadata.title} looks at {ours}."
+        )
 
 
 FAMILY = FamilyDescription(
@@ -32,6 +55,7 @@ FAMILY = FamilyDescription(
     check=check_stable_diffusion,
     count_parameters=pipelines.count_parameters,
     facts=facts,
+    check_request=check_request,
     endpoint=Endpoint(
         name="stable_diffusion_sample",
         summary="Text to image. Returns picture files and figures; "
@@ -39,7 +63,7 @@ FAMILY = FamilyDescription(
         checkpoint="stable-diffusion-toybox",
         fields=(
             "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler",
-            "seed", "count", "checkpoint",
+            "seed", "count", "checkpoint", "lora", "lora_scale",
         ),
         required=("prompt",),
     ),

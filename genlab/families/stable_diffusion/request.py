@@ -32,6 +32,10 @@ class StableDiffusionRequest(SampleRequest):
         description="the rule from predicted noise to the next, cleaner picture",
         json_schema_extra=_CHOICES,
     )
+    lora: str = Field("", max_length=200, description="name of a LoRA to add; empty: none")
+    lora_scale: float = Field(
+        1.0, ge=0, le=2, allow_inf_nan=False, description="strength of the LoRA"
+    )
     count: int = Field(4, ge=1, le=16, description="how many images")
     preview_every: int = Field(0, ge=0, le=100, description="0: no previews")
     trajectory: bool = Field(

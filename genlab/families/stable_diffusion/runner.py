@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import is_
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +21,7 @@ from genlab.engine.job import Job
 from genlab.engine.runner import Runner, generators, parameter_bytes
 from genlab.engine.tensors import to_uint8
 from genlab.families.description import Find
+from genlab.families.stable_diffusion.adapters import Adapters, predict_noise
 from genlab.families.stable_diffusion.decoding import pictures_at_once
 from genlab.families.stable_diffusion.latent_preview import preview_of
 from genlab.families.stable_diffusion.latent_trajectory import LatentTrajectory
@@ -26,6 +29,7 @@ from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.stable_diffusion.sentences import no_use_of_guidance, not_finite
 from genlab.families.stable_diffusion.text_conditioning import Conditioning, TextConditioning
 from genlab.formats import pipelines
+from genlab.formats.fingerprints import together
 from genlab.formats.metadata import ModelMetadata
 from genlab.formats.pipeline_checks import check_stable_diffusion
 from genlab.requests import UserError
@@ -65,9 +69,12 @@ class StableDiffusionRunner(Runner):
         pipeline: of diffusers, with its weights.
         device: where it runs.
         metadata: its title, its defaults, and whether it was distilled.
+        find: knows the LoRAs that requests may name.
     """
 
-    def __init__(self, pipeline: Any, device: Device, metadata: ModelMetadata) -> None:
+    def __init__(
+        self, pipeline: Any, device: Device, metadata: ModelMetadata, find: Find = lambda name: None
+    ) -> None:
         super().__init__(device)
         self.metadata = metadata
         pipeline.to(device.torch)
@@ -79,7 +86,10 @@ class StableDiffusionRunner(Runner):
         self.pixels = self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.at_once = pictures_at_once(device, self.pixels**2)
         self.text = TextConditioning(pipeline, device, self.pixels)
-        self._noise_pred = device.graph(self._predict_noise, self.unet)
+        plain = partial(predict_noise, self.unet)
+        self._noise_pred = device.graph(plain, self.unet)
+        graphed = self._noise_pred is not plain
+        self._loras = Adapters(pipeline, device, self.text, metadata.title, find, graphed)
         self._pictures = device.graph(lambda z: self.vae.decode(z).sample, self.vae)
         if self.text.xl and self.vae.config.force_upcast:  # its VAE overflows in fp16
             self.vae.float()
@@ -93,11 +103,19 @@ class StableDiffusionRunner(Runner):
         """Load the weights onto the device; raises BrokenCheckpoint with a sentence."""
         check_stable_diffusion(metadata.path, metadata.card)
         pipeline = pipelines.open_pipeline(metadata.path, metadata.card, device.dtype)
-        return cls(pipeline, device, metadata)
+        return cls(pipeline, device, metadata, find)
 
     @property
     def nbytes(self) -> int:
-        return parameter_bytes(self.unet, self.vae) + self.text.nbytes
+        return parameter_bytes(self.unet, self.vae) + self.text.nbytes + self._loras.nbytes
+
+    def fingerprint_of(self, request: StableDiffusionRequest) -> str:
+        added = self._loras.fingerprint(request.lora) if request.lora else ""
+        return together([part for part in (self.fingerprint, added) if part])
+
+    def batch_key(self, request: StableDiffusionRequest) -> tuple[str, ...]:
+        added = (request.lora, str(request.lora_scale)) if request.lora else ()
+        return (*super().batch_key(request), *added)
 
     def rows(self, request: StableDiffusionRequest) -> int:
         return 2 * request.count if request.guided else request.count
@@ -106,8 +124,10 @@ class StableDiffusionRunner(Runner):
 
     def start(self, jobs: Sequence[Job]) -> list[LatentState]:
         requests: list[StableDiffusionRequest] = [job.request for job in jobs]
+        worn = self._loras.wear(requests[0])  # they have one batch key
+        text = self._loras.text if worn.adapter else self.text
         states = []
-        for request, conditioning in zip(requests, self.text.encode(requests), strict=True):
+        for request, conditioning in zip(requests, text.encode(requests, worn), strict=True):
             scheduler = self._scheduler(request)
             owned = generators(request)
             noise = randn_tensor(
@@ -143,8 +163,9 @@ class StableDiffusionRunner(Runner):
             scaled = state.scheduler.scale_model_input(state.latents, t)
             latents += [scaled] * (count // len(scaled))  # twice under guidance
             timesteps += [float(t)] * count
+        worn = self._loras.wear(jobs[0].request)
         noise_pred = self.device.call(
-            self._noise_pred,
+            self._loras.predict_noise if worn.adapter else self._noise_pred,
             torch.cat(latents),
             torch.tensor(timesteps),
             **self._conditioning(jobs),
@@ -241,24 +262,10 @@ class StableDiffusionRunner(Runner):
 
     # --- network calls ----------------------------------------------------------------------
 
-    def _predict_noise(
-        self,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        encoder_hidden_states: torch.Tensor,
-        **added: torch.Tensor,
-    ) -> torch.Tensor:
-        return self.unet(
-            latents,
-            timesteps,
-            encoder_hidden_states=encoder_hidden_states,
-            added_cond_kwargs=added or None,
-        ).sample
-
     def _conditioning(self, jobs: Sequence[Job]) -> Conditioning:
         """The conditioning of all jobs; put together anew only when others take part."""
         parts: list[Conditioning] = [job.state.conditioning for job in jobs]
-        same = len(parts) == len(self._shared) and all(map(_is, parts, self._shared))
+        same = len(parts) == len(self._shared) and all(map(is_, parts, self._shared))
         if not same:
             self._shared_rows = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
             self._shared = parts
@@ -288,7 +295,3 @@ def _denoised(scheduler: Any, output: Any) -> torch.Tensor:
     if history and history[-1] is not None:
         return history[-1]
     return output.prev_sample
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other

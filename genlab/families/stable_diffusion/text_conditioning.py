@@ -6,7 +6,7 @@ Knows no job, no step and no guidance.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -48,18 +48,24 @@ class TextConditioning:
         ]
         self.pairs: list[tuple[Any, Any]] = [(t, e.eval()) for t, e in pairs if e is not None]
         self.device = device
+        self.pixels = pixels
         self.xl = hasattr(pipeline, "tokenizer_2")
         self.zeros_for_none = bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
         self.time_ids = torch.tensor([[pixels, pixels, 0, 0, pixels, pixels]], dtype=device.dtype)
-        self._rows: OrderedDict[str, Conditioning] = OrderedDict()  # of one row; the latest last
+        self._rows: OrderedDict[Hashable, Conditioning] = OrderedDict()  # one row; the latest last
 
     @property
     def nbytes(self) -> int:
         """Memory that the encoders' weights take."""
         return parameter_bytes(*(encoder for _, encoder in self.pairs))
 
-    def encode(self, requests: Sequence[StableDiffusionRequest]) -> list[Conditioning]:
+    def encode(
+        self, requests: Sequence[StableDiffusionRequest], worn: Hashable = None
+    ) -> list[Conditioning]:
         """The conditioning of each request: under guidance the negative prompt's rows first.
+
+        ``worn`` names what was added to the encoders' weights: with another the same text counts
+        as a new one.
 
         One call of each encoder for all texts that are new. A text that is too long is cut, as in
         diffusers. XL without a negative prompt gets zeros in its place, if the pipeline is
@@ -67,7 +73,7 @@ class TextConditioning:
         """
         texts = {r.prompt: None for r in requests}
         texts |= {r.negative_prompt: None for r in requests if r.guided}
-        rows = self._rows_of(list(texts))
+        rows = self._rows_of(list(texts), worn)
         conditionings = []
         for request in requests:
             parts = [rows[request.prompt]] * request.count
@@ -82,19 +88,20 @@ class TextConditioning:
             conditionings.append({name: torch.cat([p[name] for p in parts]) for name in parts[0]})
         return conditionings
 
-    def _rows_of(self, texts: list[str]) -> dict[str, Conditioning]:
+    def _rows_of(self, texts: list[str], worn: Hashable) -> dict[str, Conditioning]:
         """The conditioning of each text, tensors of one row; at most REMEMBERED are kept."""
-        unseen = [text for text in texts if text not in self._rows]
-        rows = {text: self._rows[text] for text in texts if text in self._rows}
+        kept = self._rows
+        rows = {text: kept[worn, text] for text in texts if (worn, text) in kept}
+        unseen = [text for text in texts if text not in rows]
         if unseen:
             encoded = self._encode(unseen)  # one row a text
             for k, text in enumerate(unseen):
                 rows[text] = {name: tensor[k : k + 1].clone() for name, tensor in encoded.items()}
         for text in texts:
-            self._rows[text] = rows[text]
-            self._rows.move_to_end(text)
-        while len(self._rows) > REMEMBERED:
-            self._rows.popitem(last=False)
+            kept[worn, text] = rows[text]
+            kept.move_to_end((worn, text))
+        while len(kept) > REMEMBERED:
+            kept.popitem(last=False)
         return rows
 
     def _encode(self, texts: list[str]) -> Conditioning:

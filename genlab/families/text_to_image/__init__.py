@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from genlab.evaluation.figures import AS_ASKED, CLASSES, CONFIDENCE, SECONDS, SHARPNESS
-from genlab.families.description import FamilyDescription
+from genlab.families.description import FamilyDescription, Find
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.formats import pipelines
+from genlab.formats.metadata import ModelMetadata
 from genlab.formats.pipeline_checks import check_text_to_image
+from genlab.requests import UserError
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """``own_scheduler``: it runs with its own, whatever a request names."""
     return {"own_scheduler": True}
+
+
+def check_request(request: StableDiffusionRequest, metadata: ModelMetadata, find: Find) -> None:
+    """Raise UserError for a LoRA: only the batched engine adds one."""
+    if request.lora:
+        raise UserError(
+            f"{metadata.title} runs by diffusers' own call, to which GenLab adds no LoRA."
+        )
 
 
 FAMILY = FamilyDescription(
@@ -26,6 +36,7 @@ FAMILY = FamilyDescription(
     check=check_text_to_image,
     count_parameters=pipelines.count_parameters,
     facts=facts,
+    check_request=check_request,
     options={"num_inference_steps": "steps"},
     strip=(SECONDS, SHARPNESS, CONFIDENCE, AS_ASKED, CLASSES),
 )
