@@ -52,6 +52,16 @@ class Settings(BaseSettings):
         default=None,
         description="folder in which those lie while they are used; all replicas must see it",
     )
+    trainings: int = Field(
+        default=2, ge=0, le=64, description="live trainings at once, on the Train tab; `0`: none"
+    )
+    training_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        le=3600,
+        allow_inf_nan=False,
+        description="how long one of them may run, pauses not counted",
+    )
     data: Path = Field(
         default=PROJECT / "data",
         description="torchvision root of MNIST and Fashion-MNIST, for `train` and `evaluate`; "

@@ -144,6 +144,8 @@ class FamilyDescription:
         judge: how it judges others' pictures, for families that do.
         evaluate: "module:function" that measures a checkpoint.
         training: "module:mapping" of training configurations by checkpoint name.
+        built_in: a model of this family that is part of GenLab and lies in no folder; it serves
+            requests, but is in no list of models.
     """
 
     name: str
@@ -163,6 +165,7 @@ class FamilyDescription:
     judge: Judge | None = None
     evaluate: str = ""
     training: str = ""
+    built_in: ModelMetadata | None = None
 
     @property
     def sample_request(self) -> type[SampleRequest] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from genlab.families import (
     classifier,
     gan,
+    live_training,
     noisy_classifier,
     pixel_diffusion,
     stable_diffusion,
@@ -12,6 +13,7 @@ from genlab.families import (
     vae,
 )
 from genlab.families.description import FamilyDescription
+from genlab.formats.metadata import ModelMetadata
 from genlab.toybox import judge
 
 FAMILIES: dict[str, FamilyDescription] = {
@@ -25,6 +27,14 @@ FAMILIES: dict[str, FamilyDescription] = {
         classifier,
         noisy_classifier,
         judge,
+        live_training,
     )
 }
 """What is known of each family without torch, by the name that a model card gives it."""
+
+BUILT_IN: dict[str, ModelMetadata] = {
+    family.built_in.name: family.built_in
+    for family in FAMILIES.values()
+    if family.built_in is not None
+}
+"""Models that are part of GenLab, by name."""

@@ -13,7 +13,7 @@ from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.generation_metadata import GenerationMetadata
 from genlab.models.checkpoints import LORA, checkpoint_metadata, shown_name
 from genlab.models.downloads import Downloads, Offer
-from genlab.models.families import FAMILIES
+from genlab.models.families import BUILT_IN, FAMILIES
 from genlab.models.own import NAME, OwnModels
 from genlab.requests import Request, SampleRequest, UserError
 
@@ -123,7 +123,8 @@ class Registry:
 
     def find(self, name: str) -> ModelMetadata | None:
         """The metadata of the model or LoRA of that name, if there is one that can be used."""
-        return self.entries.get(name) or self.loras.get(name) or self.own.find(name)
+        listed = self.entries.get(name) or self.loras.get(name) or BUILT_IN.get(name)
+        return listed or self.own.find(name)
 
     def entry(self, name: str) -> ModelMetadata:
         """The metadata of that name; raises UserError with what there is instead.
@@ -137,6 +138,8 @@ class Registry:
             return entries[name]
         if name in broken:
             raise UserError(f"The checkpoint {name} is damaged: {broken[name]}")
+        if name in BUILT_IN:
+            return BUILT_IN[name]
         if (own := self.own.find(name)) is not None:
             return own
         if NAME.fullmatch(name):
@@ -237,6 +240,8 @@ class Registry:
         Raises:
             UserError: there is no such model, or its weights have vanished.
         """
+        if name in BUILT_IN and name not in self.entries:
+            return ""  # it has no weights of its own
         path = (self.loras.get(name) or self.entry(name)).path
         with self._hashing:
             stamp = stamp_of(path)

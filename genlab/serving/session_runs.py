@@ -43,6 +43,7 @@ class Run:
     def submit(self, requests: Sequence[Request]) -> list[Ticket]:
         """Queue every request; raises UserError, or Stopped and Superseded if it is too late."""
         tickets: list[Ticket] = []
+        self._tickets = [ticket for ticket in self._tickets if not ticket.ended]
         for request in requests:
             if self.ending is not None:
                 raise self.ending

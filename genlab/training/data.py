@@ -32,12 +32,13 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 
 def load_images(
-    dataset: DatasetName, train: bool, root: Path | None = None
+    dataset: DatasetName, train: bool, root: Path | None = None, download: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Read a whole dataset into memory, downloading it when it is not there.
 
     Args:
         root: torchvision root; None for the setting GENLAB_DATA, by default `data`.
+        download: whether it may be.
 
     Returns:
         uint8 images (N, 28, 28), bright on black, and int64 labels (N,).
@@ -49,7 +50,9 @@ def load_images(
     root = root or Settings().data
     try:
         loaded = kind(str(root), train=train, download=False)
-    except RuntimeError:
+    except RuntimeError as missing:
+        if not download:
+            raise UserError(f"{kind.__name__} is not under {root}.") from missing
         try:
             loaded = kind(str(root), train=train, download=True)
         except Exception as error:

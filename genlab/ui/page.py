@@ -28,6 +28,9 @@ Elements that tests, the lab guide and screenshots name by id:
   compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
   compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,
   compare-toybox, compare-real.
+- Train: train-subject, train-kl-weight, train-learning-rate, train-discriminator-rate,
+  train-generator-updates, train-latent-dim, train-seed, train-dice; train-generate, train-pause,
+  train-step, train-stop, train-status; train-samples, train-curves, train-loop, train-lights.
 - Page: header, broken (only when a checkpoint could not be read).
 """
 
@@ -52,6 +55,7 @@ from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
 from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
+from genlab.ui.tabs.train import tab as train_tab
 from genlab.ui.tabs.vae import tab as vae_tab
 from genlab.ui.theme import CSS, theme
 
@@ -63,6 +67,7 @@ TABS: dict[str, Callable[[AppContext], None]] = {
     "Guidance": guidance_tab.build,
     "Stable Diffusion": stable_diffusion_tab.build,
     "Compare": compare_tab.build,
+    "Train": train_tab.build,
 }
 
 CACHE_SECONDS = 3600  # the files of the API are kept this long

@@ -1,0 +1,192 @@
+"""The Train tab: a VAE or a GAN learns live, and its six steps light up. Knows no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from genlab.families.live_training.request import SUBJECTS, TrainRequest
+from genlab.requests import UserError, parse_request
+from genlab.serving.session_runs import Stopped, Superseded
+from genlab.serving.training_slots import TrainingSlots
+from genlab.ui.components.panel import PRIVATE, chooser, numbered, seed_with_dice
+from genlab.ui.context import AppContext
+from genlab.ui.tabs.train import view
+from genlab.ui.tabs.train.code import code
+from genlab.ui.tabs.train.session import CHANGING, TrainingSession
+
+SLOT = "train"
+INTRO = (
+    "**Watch one learn.** Six steps, again and again: what is drawn below is always drawn from the "
+    "same z, so each change is the network's. Lead it step by step, or change a setting on the way."
+)
+FIRST = "points-gan"
+RATES = ("0.0001", "0.0002", "0.0003", "0.001", "0.002", "0.003", "0.01", "0.03", "0.1")
+
+
+def build(context: AppContext) -> None:
+    """Add the tab's content to the page."""
+    settings = context.settings
+    slots = TrainingSlots(settings.trainings, settings.training_seconds)
+    sessions: dict[str, TrainingSession] = {}  # of those who train now, by owner
+    subject = SUBJECTS[FIRST]
+    gr.Markdown(INTRO, elem_classes=["intro"])
+    with gr.Row(elem_classes=["bench", "training"]):
+        with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
+            what = chooser(
+                f"{SLOT}-subject", "What learns", "What is trained, and what it learns to draw.",
+                [(about.title, name) for name, about in SUBJECTS.items()], FIRST,
+            )  # fmt: skip
+            with gr.Row(elem_classes=["go", "four-buttons"]):
+                generate = gr.Button("Train", variant="primary", elem_id=f"{SLOT}-generate")
+                pause = gr.Button("Pause", elem_id=f"{SLOT}-pause", interactive=False)
+                step = gr.Button("Step", elem_id=f"{SLOT}-step")
+                stop = gr.Button("Stop", variant="stop", elem_id=f"{SLOT}-stop", interactive=False)
+            status = gr.HTML(elem_id=f"{SLOT}-status", elem_classes=["status", "flush"])
+            with gr.Column(visible=subject.family == "vae") as of_vae:
+                kl, _ = numbered(
+                    f"{SLOT}-kl-weight", "KL weight",
+                    "0: a plain autoencoder. Large: every code is N(0, I) and says nothing.",
+                    0, 10, 1, 0.1,
+                )  # fmt: skip
+            rate = _rate(
+                "learning-rate", _rate_label(subject.family), _rate_info(subject.family), "0.001"
+            )
+            with gr.Column(visible=subject.family == "gan") as of_gan:
+                other_rate = _rate(
+                    "discriminator-rate", "Learning rate of D", "Of the discriminator.", "0.002"
+                )
+                updates, _ = numbered(
+                    f"{SLOT}-generator-updates", "Updates of G",
+                    "Of the generator, for each one of the discriminator.", 1, 10, 1,
+                )  # fmt: skip
+            latent, _ = numbered(
+                f"{SLOT}-latent-dim", "Latent size",
+                "Numbers in z. From the next start on.", 1, 64, subject.latent_dim,
+            )  # fmt: skip
+            seed = seed_with_dice(SLOT)
+        with gr.Column(scale=3, min_width=300), gr.Row(elem_classes=["panels", "watch"]):
+            with gr.Column(min_width=300, elem_classes=["panel"]):
+                samples = gr.HTML(
+                    view.nothing(FIRST), elem_id=f"{SLOT}-samples", elem_classes=["flush"]
+                )
+                curves = gr.HTML(
+                    view.no_curves(FIRST), elem_id=f"{SLOT}-curves", elem_classes=["flush"]
+                )
+            with gr.Column(min_width=300, elem_classes=["panel"]):
+                loop = gr.HTML(code(subject.family), elem_id=f"{SLOT}-loop", elem_classes=["flush"])
+                lights = gr.HTML(
+                    view.no_lights(FIRST), elem_id=f"{SLOT}-lights", elem_classes=["flush"]
+                )
+
+    inputs = [what, seed, latent, kl, rate, other_rate, updates]
+    names = ("subject", "seed", "latent_dim", *CHANGING)
+    shown = [status, pause, stop, samples, curves, lights]
+
+    async def train(
+        request: gr.Request, *values: Any, paused: bool = False
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        owner = str(request.session_hash)
+        try:
+            asked = parse_request(TrainRequest, run="new", **_given(names, values))
+        except UserError as error:
+            yield view.complaint(str(error))
+            return
+        session = TrainingSession(asked, slots.training(), paused)
+        if paused:
+            session.walk()
+        with context.runs.run(owner, SLOT) as run:
+            sessions[owner] = session
+            try:
+                async for _ in session.follow(run):
+                    yield view.frame(session)
+                yield view.ended(session, "Its time is over.")
+            except UserError as error:
+                yield view.ended(session, str(error), wrong=True)
+            except Stopped:
+                yield view.ended(session, "Stopped. The engine is free again.")
+            except Superseded:
+                return
+            finally:
+                if sessions.get(owner) is session:
+                    del sessions[owner]
+
+    async def lead(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        """One of the six further, or the first of a new training."""
+        session = sessions.get(str(request.session_hash))
+        if session is not None:
+            session.walk()
+            yield view.frame(session)
+            return
+        async for frame in train(request, *values, paused=True):
+            yield frame
+
+    def pause_or_go_on(request: gr.Request) -> None:
+        session = sessions.get(str(request.session_hash))
+        if session is not None:
+            session.pause_or_go_on()
+
+    def change(request: gr.Request, *values: Any) -> None:
+        session = sessions.get(str(request.session_hash))
+        if session is None:
+            return
+        try:
+            session.change(_given(CHANGING, values))
+        except UserError as error:
+            session.complaint = str(error)
+
+    def end(request: gr.Request) -> None:
+        context.runs.stop(str(request.session_hash), SLOT)
+
+    quick: dict[str, Any] = {"queue": False, "preprocess": False, **PRIVATE}
+    running: dict[str, Any] = {
+        "preprocess": False, "concurrency_limit": None, "trigger_mode": "multiple", **PRIVATE,
+    }  # fmt: skip
+    generate.click(train, inputs, shown, **running)
+    step.click(lead, inputs, shown, **running)
+    pause.click(pause_or_go_on, None, None, **quick)
+    stop.click(end, None, None, **quick)
+    changing = [kl, rate, other_rate, updates]
+    gr.on([part.change for part in changing], change, changing, None, **quick)
+    what.input(_defaults, what, [latent, rate, other_rate], **quick)
+    what.change(_shown, what, [of_vae, of_gan, rate, samples, curves, loop, lights], **quick)
+
+
+def _given(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
+    """The fields of a request; an empty box sends None, which would read oddly in a sentence."""
+    return {n: "" if v is None else v for n, v in zip(names, values, strict=True)}
+
+
+def _rate(name: str, label: str, info: str, value: str) -> gr.Dropdown:
+    return chooser(f"{SLOT}-{name}", label, info, [(rate, rate) for rate in RATES], value)
+
+
+def _rate_label(family: str) -> str:
+    return "Learning rate of G" if family == "gan" else "Learning rate"
+
+
+def _rate_info(family: str) -> str:
+    return "Of the generator." if family == "gan" else "How far each step goes."
+
+
+def _defaults(name: Any) -> list[Any]:
+    """Latent size and learning rates that suit what was chosen."""
+    subject = SUBJECTS[str(name)]
+    rates = (subject.learning_rate, subject.discriminator_rate)
+    return [subject.latent_dim, *(f"{rate:.4f}".rstrip("0") for rate in rates)]
+
+
+def _shown(name: Any) -> list[Any]:
+    """Controls, places and the loop of what was chosen."""
+    family = SUBJECTS[str(name)].family
+    return [
+        gr.Column(visible=family == "vae"),
+        gr.Column(visible=family == "gan"),
+        gr.Dropdown(label=_rate_label(family), info=_rate_info(family)),
+        view.nothing(str(name)),
+        view.no_curves(str(name)),
+        code(family),
+        view.no_lights(str(name)),
+    ]
