@@ -249,7 +249,8 @@ def test_a_device_that_is_not_there_is_one_sentence_in_all_that_is_printed(tmp_p
         [*command, "--out", str(tmp_path / "x.npz")],
         cwd=PROJECT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (2, "There is no device 'quantum' here.\n")
+    sentence = "There is no device 'quantum' here: choose another with GENLAB_DEVICE or --device.\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
 
 
 def test_a_file_of_prompts_may_come_from_any_editor(tmp_path: Path) -> None:

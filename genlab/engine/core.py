@@ -122,13 +122,22 @@ class Core:
         events, self._events = self._events, []
         return events
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not begun."""
+        return sum(not job.started and job.drawn is None for job in self._jobs.values())
+
     def figures(self) -> dict[str, dict[str, Any]]:
-        """For each model that has worked: rows a unit, rows a call, and its out-of-memories."""
-        return {
-            name: {"rows_a_unit": cost.row_limit()} | self._guard.figures(name)
-            for (name, unit), cost in self._costs.items()
-            if unit == STEP
-        }
+        """For each model that has taken steps: what it did, rows a unit and a call, shortages."""
+        figures: dict[str, dict[str, Any]] = {}
+        for (name, unit), cost in self._costs.items():
+            if unit == STEP:
+                own = {"rows_a_unit": cost.row_limit(), "steps": cost.units, "rows": cost.rows}
+                figures[name] = own | {"device_seconds": 0.0} | self._guard.figures(name)
+        for (name, _), cost in self._costs.items():
+            if name in figures:
+                figures[name]["device_seconds"] += cost.device_seconds
+        return figures
 
     # --- who can move -----------------------------------------------------------------------
 
@@ -262,7 +271,7 @@ class Core:
         if isinstance(error, UserError):
             sentence = str(error)
         else:
-            log.error("job %s failed: %r", job.id, job.request, exc_info=error)
+            log.error("job %s failed", job.id, exc_info=error, extra=_fields(job))
             kind = type(error).__name__
             sentence = f"GenLab could not finish this request ({kind}); the log says why."
         if job.drawn is not None:
@@ -287,6 +296,11 @@ def _next_unit(runner: Runner, job: Job) -> str | None:
     if job.step < job.total:
         return STEP
     return DECODE if runner.undecoded(job) > 0 else None
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    """What the log is told of a job; who writes it knows what is nobody's business."""
+    return {"job": job.id, "request": job.request}
 
 
 def _count_steps(runner: Runner, job: Job) -> None:

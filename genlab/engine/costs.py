@@ -15,16 +15,25 @@ class UnitCost:
     """Seconds by rows of one kind of unit, and how many rows it may have.
 
     Rows are counted in powers of two; each has the seconds a row that were measured there.
+
+    Attributes:
+        units: that were measured; ``rows`` in all of them, and ``device_seconds``.
     """
 
     def __init__(self, longest: float = UNIT_SECONDS) -> None:
         self._longest = longest
         self._per_row: dict[int, float] = {}  # by rows rounded up to a power of two
+        self.units = 0
+        self.rows = 0
+        self.device_seconds = 0.0
 
     def measured(self, rows: int, seconds: float) -> None:
         """A unit of so many rows took so long."""
         size, new = _power_of_two(rows), seconds / max(1, rows)
         old = self._per_row.get(size, new)
+        self.units += 1
+        self.rows += rows
+        self.device_seconds += seconds
         self._per_row[size] = old + (SLOWER if new > old else FASTER) * (new - old)
 
     def seconds(self, rows: int) -> float:

@@ -37,6 +37,7 @@ class Ticket:
         self._unread: deque[Event] = deque()
         self._arrived = threading.Condition()
         self._wake: Callable[[], Any] | None = None
+        self._when_ended: Callable[[Event], Any] | None = None
         self._ended = False
 
     @property
@@ -57,6 +58,20 @@ class Ticket:
             self._arrived.notify_all()
             if self._wake is not None:
                 self._wake()
+            call = self._when_ended if self._ended else None
+        if call is not None:
+            call(event)
+
+    def when_ended(self, call: Callable[[Event], Any]) -> None:
+        """Let ``call`` have the final event when it is posted, or at once if it waits to be read.
+
+        For who submits the ticket, before anybody reads it; the call must be quick.
+        """
+        with self._arrived:
+            self._when_ended = call
+            last = self._unread[-1] if self._unread else None
+        if isinstance(last, FINAL):
+            call(last)
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -112,6 +127,8 @@ class ServingFigures:
     restarts: int = 0  # workers that died and were replaced
     healthy: bool = True
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # loaded ones: rows...
+    waiting_jobs: int = 0  # of the open ones, those that have not begun
+    wait_seconds: float | None = None  # until those inside are served; None if nobody can say
 
 
 class Client(ABC):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from genlab.engine.core import Core
 from genlab.engine.device import Device
 from genlab.engine.faults import is_device_lost
+from genlab.engine.runner import Runner
 from genlab.models.cache import ModelCache
 from genlab.models.judging import Judging
 from genlab.models.registry import Registry
@@ -23,6 +26,17 @@ class LocalCore(Core):
         super().__init__(cache, judging.follow_up)
         self.cache = cache
         self.device = device.torch
+        self._weight_bytes: WeakKeyDictionary[Runner, int] = WeakKeyDictionary()
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Of the models that have taken steps; those in memory say how much they take."""
+        figures = super().figures()
+        for name, runner in self.cache.loaded().items():
+            if runner not in self._weight_bytes:
+                self._weight_bytes[runner] = runner.nbytes
+            if name in figures:
+                figures[name]["weight_bytes"] = self._weight_bytes[runner]
+        return figures
 
 
 def build_core(
@@ -54,7 +68,10 @@ def build_core(
     except (RuntimeError, AssertionError) as error:
         if is_device_lost(error):
             raise UserError("The device stopped working; GenLab has to be restarted.") from None
-        raise UserError(f"There is no device {settings.device!r} here.") from None
+        raise UserError(
+            f"There is no device {settings.device!r} here: choose another with GENLAB_DEVICE or "
+            "--device."
+        ) from None
     registry.bytes_per_weight = device.dtype.itemsize
     cache = ModelCache(registry, device, settings.memory_gb * 1e9, background)
     if model_changed is not None:
