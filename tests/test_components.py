@@ -68,7 +68,7 @@ def test_a_saved_picture_is_called_after_its_model_and_its_own_seed() -> None:
 
 
 def test_a_sheet_is_one_picture_of_a_row() -> None:
-    shown = sheet(np.zeros((3, 8, 8), np.uint8))
+    shown = sheet(np.zeros((3, 8, 8), np.uint8), "three digits")
     assert shown.count("<img") == 1
     content = base64.b64decode(shown.split("base64,")[1].split('"')[0])
     assert Image.open(io.BytesIO(content)).size == (28, 8)
@@ -102,7 +102,7 @@ def test_the_strip_counts_the_classes_that_the_judge_sees() -> None:
     figures = {"class_histogram": {"0": 0.99, "<1>": 0.01}, "classes_above_2_percent": 1}
     shown = strip(figures | {"judged_count": 256}, [CLASSES])
     assert "Classes the judge sees: 1 of 2 in 256 samples" in shown
-    assert "Measured now on 256 samples, those shown among them." in shown
+    assert "Measured on 256 samples of this model." in shown
     assert "class=few" not in shown
     assert "&lt;1&gt;" in shown
     assert "<1>" not in shown
@@ -188,9 +188,9 @@ def test_each_panel_gets_the_pictures_and_the_title_of_its_request() -> None:
     (last,) = press(FakeClient(draw), seeds=[3, 4])
     status, stop, *panels = last
     assert "4 pictures in" in status
-    assert stop.interactive is False
+    assert stop["interactive"] is False
     assert [panels[0], panels[3]] == [
-        f'<h3 class="panel-title">Tiny vae-{seed}</h3>' for seed in (3, 4)
+        f'<h2 class="panel-title">Tiny vae-{seed}</h2>' for seed in (3, 4)
     ]
     assert 'download="vae-3-4.png"' in panels[1]
     assert 'download="vae-4-5.png"' in panels[4]

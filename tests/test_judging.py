@@ -14,7 +14,7 @@ import torch
 
 from genlab.engine.core import Core, FollowUp
 from genlab.engine.device import Device
-from genlab.engine.events import FINAL, Result
+from genlab.engine.events import FINAL, Cancelled, Result
 from genlab.evaluation.judging import sharpness_figures, sharpness_word
 from genlab.families.classifier.request import ClassifyRequest
 from genlab.families.description import Judge
@@ -89,25 +89,92 @@ def test_a_judged_picture_comes_with_all_figures(root: Path):
     json.dumps(result.figures, allow_nan=False)
 
 
-def test_figures_of_what_costs_little_are_of_a_larger_sample_that_holds_the_pictures(root: Path):
-    follow = Judging(Registry(root)).follow_up(request(seed=7), DRAWN)
+def population_of(follow: FollowUp | None, classes: int = 10) -> FollowUp:
+    """What is asked once a population of these classes was drawn and judged."""
     assert follow is not None
-    more = follow.request
-    assert isinstance(more, VAERequest)
-    assert (more.seed, more.count, more.judge) == (7, 256, False)
     larger = Result(np.zeros((256, 28, 28), np.uint8))
     question = follow.merge(DRAWN, larger)
     assert isinstance(question, FollowUp)
     assert isinstance(question.request, ClassifyRequest)
     assert question.request.images is larger.images
-    probs = np.eye(10, dtype=np.float32)[np.arange(256) % 10]
+    probs = np.eye(10, dtype=np.float32)[np.arange(256) % classes]
     judged = Result(larger.images, {"probs": probs, "features": np.zeros((256, 8), np.float32)})
-    merged = question.merge(DRAWN, judged)
-    assert isinstance(merged, Result)
+    asked = question.merge(DRAWN, judged)
+    assert isinstance(asked, FollowUp)
+    return asked
+
+
+def test_figures_of_what_costs_little_are_of_a_population(root: Path):
+    judging = Judging(Registry(root))
+    follow = judging.follow_up(request(seed=7), DRAWN)
+    assert follow is not None
+    more = follow.request
+    assert isinstance(more, VAERequest)
+    assert (more.seed, more.count, more.judge) == (0, 256, False), "the same for everybody"
+    asked = population_of(follow)
+    assert isinstance(asked.request, ClassifyRequest)
+    assert asked.request.images is DRAWN.images
+    merged = finished(asked, DRAWN, answer())
     assert merged.images is DRAWN.images, "only those that were asked for are shown"
-    assert merged.seconds == DRAWN.seconds, "the sample's time is not the pictures'"
+    assert merged.seconds == DRAWN.seconds, "the population's time is not the pictures'"
     assert merged.figures["classes_above_2_percent"] == 10
     assert merged.figures["judged_count"] == 256
+    assert merged.figures["read"] == ["3", "3"], "of the pictures that are given"
+
+
+def test_a_population_is_measured_once_for_the_same_weights_and_settings(root: Path):
+    judging = Judging(Registry(root))
+    population_of(judging.follow_up(request(seed=7), DRAWN), classes=4)
+    again = judging.follow_up(request(seed=8), DRAWN)
+    assert again is not None
+    assert isinstance(again.request, ClassifyRequest), "only the shown pictures are to be read"
+    assert finished(again, DRAWN, answer()).figures["classes_above_2_percent"] == 4
+    for other in (
+        judging.follow_up(request(temperature=0.5), DRAWN),
+        judging.follow_up(request(), replace(DRAWN, fingerprint="other weights")),
+    ):
+        assert other is not None
+        assert isinstance(other.request, VAERequest)
+
+
+def test_a_population_that_could_not_be_measured_is_tried_again(root: Path):
+    judging = Judging(Registry(root))
+    follow = judging.follow_up(request(), DRAWN)
+    assert follow is not None
+    question = follow.merge(DRAWN, Result(np.zeros((256, 28, 28), np.uint8)))
+    assert isinstance(question, FollowUp)
+    assert isinstance(question.merge(DRAWN, None), FollowUp), "the judge gave no answer"
+    again = judging.follow_up(request(), DRAWN)
+    assert again is not None
+    assert isinstance(again.request, VAERequest)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_class_that_asks_together_waits_for_one_population(root: Path, monkeypatch, leaves: bool):
+    drawn: list[int] = []
+    draw = VAERunner.start
+
+    def start(self: Any, jobs: Any) -> Any:
+        drawn.extend(job.request.count for job in jobs)
+        return draw(self, jobs)
+
+    monkeypatch.setattr(VAERunner, "start", start)
+    registry = Registry(root)
+    core = Core(ModelCache(registry, Device("cpu", graphs=False)), Judging(registry).follow_up)
+    for k in range(6):
+        core.add(k, request(seed=k), f"student {k}")
+    results: dict[int, Any] = {}
+    while len(results) < 6:
+        for job, event in core.step():
+            if isinstance(event, FINAL):
+                results[job] = event
+        if leaves and drawn.count(256) == 1:
+            core.cancel(0)  # who measured for the others
+    assert isinstance(results[0], Cancelled if leaves else Result)
+    assert drawn.count(256) == (2 if leaves else 1)
+    for k in range(1, 6):
+        assert results[k].figures["judged_count"] == 256
+        assert len(results[k].figures["read"]) == 2
 
 
 def test_a_larger_sample_that_cannot_be_drawn_costs_no_picture(root: Path, monkeypatch):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -46,10 +46,13 @@ class FollowUp:
     Attributes:
         request: served as a part of the same job; None if there is nobody to ask.
         merge: the result, or what to ask next, from what is drawn and the answer (None: nobody's).
+        once: names what other jobs need too. One job does it; the others wait meanwhile, and then
+            are told anew what is to be done with theirs. None: nobody else needs it.
     """
 
     request: Request | None
     merge: Callable[[Result, Result | None], Result | FollowUp]
+    once: Hashable = None
 
 
 class Core:
@@ -105,6 +108,7 @@ class Core:
         Raises:
             DeviceLost: if no further unit can run in this process; jobs keep their place.
         """
+        self._unpark()
         runners = self._runners()
         ready = self._ready(runners)
         chosen = self._fairness.next_batch(ready, self._cost, self._rows)
@@ -176,7 +180,7 @@ class Core:
         exclusive: set[str] = set()  # models whose one job at a time is in ``ready``
         for job in sorted(self._jobs.values(), key=lambda job: not job.started):
             name = job.request.checkpoint
-            if name not in runners or name in exclusive:
+            if job.parked or name not in runners or name in exclusive:
                 continue
             late = self._no_room_from is not None and job.id >= self._no_room_from
             if late and not job.started and job.drawn is None:
@@ -234,16 +238,35 @@ class Core:
         result = replace(result, fingerprint=runner.fingerprint_of(job.request), **times)
         if getattr(job.request, "judge", False):
             job.drawn = result  # from here on the pictures are safe, whatever fails
-            self._go_on(job, result, self._follow_up(job.request, result) or result)
+            self._follow(job)
         else:
             self._end(job, result)
 
     def _go_on(self, job: Job, drawn: Result, news: Result | FollowUp) -> None:
         while isinstance(news, FollowUp):
+            if news.once is not None and self._is_done_by_another(job, news.once):
+                job.once, job.parked = news.once, True
+                return None
+            job.once = news.once
             if news.request is not None:
                 return job.goes_on_as(news.request, news.merge)
             news = news.merge(drawn, None)
         return self._end(job, news)
+
+    def _is_done_by_another(self, job: Job, once: Hashable) -> bool:
+        others = (other for other in self._jobs.values() if other is not job)
+        return any(other.once == once and not other.parked for other in others)
+
+    def _unpark(self) -> None:
+        """Let jobs go on that waited for what another one did, or no longer does."""
+        for job in [job for job in self._jobs.values() if job.parked]:
+            if not self._is_done_by_another(job, job.once):
+                job.parked = False
+                self._guard.alone(job, lambda job=job: self._follow(job))
+
+    def _follow(self, job: Job) -> None:
+        if job.drawn is not None:
+            self._go_on(job, job.drawn, self._follow_up(job.request, job.drawn) or job.drawn)
 
     def _report(self, runner: Runner, jobs: Sequence[Job]) -> None:
         """Tell how far jobs are, with previews as far as their share of the time allows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Job:
     announced: bool = False  # whether its owner has heard that the model is being loaded
     drawn: Result | None = None
     merge: Callable[[Result, Result | None], Any] | None = None  # of a `FollowUp`
+    once: Hashable = None  # of a `FollowUp`: what it does for others too
+    parked: bool = False  # whether another job does it, and this one waits
 
     def goes_on_as(self, request: Request, merge: Callable[[Result, Result | None], Any]) -> None:
         """Begin anew with another request, whose result ``merge`` adds to what is drawn."""

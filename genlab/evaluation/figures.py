@@ -10,6 +10,8 @@ Look = Literal["time", "number", "share", "percent", "percents", "classes", "sco
 ``classes`` a share by class, ``scores`` shares of pictures by a probability, from 0 to 1."""
 
 JUDGED = "judged_count"
+PER_PICTURE = frozenset({"read", "discriminator"})
+"""Figures that are lists with an entry for each picture."""
 """How many pictures the judge's figures are of, in the figures beside them."""
 BEFOREHAND = "fid_samples"
 """How many samples the card's FID was measured with, long before."""

@@ -2,19 +2,25 @@
 
 Knows no network and no page: the questions and the figures are the families' own. What was drawn
 is never lost because measuring it failed; then a note says why there are no figures.
+
+A few pictures say little of a model. Where more cost little, a population is drawn and measured
+instead, once for everybody: always the same seeds, so that a class that presses Generate together
+waits for one population, and not for two hundred.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from genlab.engine.core import FollowUp
 from genlab.engine.events import Result
+from genlab.evaluation.figures import PER_PICTURE
 from genlab.evaluation.judging import card_figures
 from genlab.formats.metadata import ModelMetadata
 from genlab.models.families import FAMILIES
@@ -23,11 +29,14 @@ from genlab.requests import Request, SampleRequest, UserError
 
 log = logging.getLogger(__name__)
 
+POPULATION_SEED = 0
+KEPT = 1000  # populations' figures; one is a kilobyte
+
 
 class Judging:
     """Says what is to be asked about a result, and makes figures of the answer.
 
-    It keeps nothing between two calls, so any thread may call it.
+    It belongs to one core, which calls it from one thread.
 
     Args:
         registry: what models there are, those that judge included.
@@ -35,12 +44,10 @@ class Judging:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._known: OrderedDict[Hashable, Mapping[str, Any]] = OrderedDict()
 
     def follow_up(self, request: SampleRequest, result: Result) -> FollowUp | None:
         """What to ask about a result, and how the answer becomes figures.
-
-        A few pictures say little of a model. Where more cost next to nothing, those of the next
-        seeds are drawn first, and the figures are of all.
 
         Args:
             request: what was drawn.
@@ -58,8 +65,30 @@ class Judging:
         sample = FAMILIES[entry.family].measured_sample
         if judge is None or not isinstance(request, SampleRequest) or request.count >= sample:
             return measuring.ask(result)
-        more = request.model_copy(update={"count": sample, "judge": False})
-        return FollowUp(more, lambda drawn, larger: measuring.ask(larger or drawn))
+        population = request.model_copy(
+            update={"seed": POPULATION_SEED, "count": sample, "judge": False}
+        )
+        key = (population, result.fingerprint, judge.name)
+        if key in self._known:
+            self._known.move_to_end(key)
+            return measuring.ask(result, self._known[key])
+
+        def drawn_too(drawn: Result, larger: Result | None) -> FollowUp:
+            return replace(
+                measuring.ask(larger or drawn), merge=partial(measured, larger), once=key
+            )
+
+        def measured(larger: Result | None, drawn: Result, answer: Result | None) -> FollowUp:
+            if larger is None:
+                return measuring.ask(drawn)
+            figures = measuring.figures(larger, answer)
+            if answer is not None and not measuring.troubles:
+                self._known[key] = figures
+                while len(self._known) > KEPT:
+                    self._known.popitem(last=False)
+            return measuring.ask(drawn, figures)
+
+        return FollowUp(population, drawn_too, once=key)
 
 
 @dataclass
@@ -72,9 +101,16 @@ class _Measuring:
     judge: ModelMetadata | None
     troubles: list[str] = field(default_factory=list)  # one sentence each
 
-    def ask(self, sample: Result) -> FollowUp:
-        """What to ask the judge about the pictures that the figures will be of."""
-        return FollowUp(self._question(sample), partial(self._merge, sample))
+    def ask(self, drawn: Result, population: Mapping[str, Any] | None = None) -> FollowUp:
+        """What to ask the judge about pictures; figures that a population has are taken from it."""
+
+        def merge(drawn: Result, answer: Result | None) -> Result:
+            figures = self.figures(drawn, answer) | {
+                name: value for name, value in (population or {}).items() if name not in PER_PICTURE
+            }
+            return replace(drawn, figures=figures, notes=(*drawn.notes, *self.troubles))
+
+        return FollowUp(self._question(drawn), merge)
 
     def _question(self, sample: Result) -> Request | None:
         """What to ask the judge; None if there is none or it cannot judge such pictures."""
@@ -94,8 +130,8 @@ class _Measuring:
         self._attempt(put_question)
         return asking[0] if asking else None
 
-    def _merge(self, sample: Result, drawn: Result, answer: Result | None) -> Result:
-        """The result with all figures that can be had, and why others cannot."""
+    def figures(self, sample: Result, answer: Result | None) -> dict[str, Any]:
+        """All figures of pictures that can be had, by what the judge answered about them."""
         figures: dict[str, Any] = {}
         judge = self.judge
         by = FAMILIES[judge.family].judge if judge is not None else None
@@ -107,7 +143,7 @@ class _Measuring:
         own = FAMILIES[self.entry.family].own_figures
         figures |= self._attempt(lambda: own(self.request, sample, answer))
         figures |= self._attempt(lambda: card_figures(self.request, self.entry))
-        return replace(drawn, figures=figures, notes=(*drawn.notes, *self.troubles))
+        return figures
 
     def _attempt(self, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """What is measured, as far as JSON can hold it; {} and a note if it raises."""

@@ -51,7 +51,7 @@ def _sources(figures: Mapping[str, Any], present: Sequence[Figure]) -> str:
     """Of how many pictures the figures are, and when they were measured; "" if nobody says."""
     parts = []
     if JUDGED in figures and not _too_few(figures):
-        parts.append(f"Measured now on {figures[JUDGED]:,} samples, those shown among them.")
+        parts.append(f"Measured on {figures[JUDGED]:,} samples of this model.")
     elif JUDGED in figures:
         count = figures[JUDGED]
         shown = "the picture shown" if count == 1 else f"the {count} pictures shown"
