@@ -163,7 +163,7 @@ def test_a_column_begins_when_the_one_before_has_ended(registry: Any) -> None:
     shown = together(seen)
     assert all(shown[f"compare-{key}"].count("<img") == 4 for key in ("vae", "gan", "real"))
     assert "12 pictures in" in shown["compare-status"]
-    assert not seen[-1]["compare-stop"].interactive
+    assert not seen[-1]["compare-stop"]["interactive"]
 
 
 def test_every_columns_pictures_are_measured(registry: Any) -> None:
