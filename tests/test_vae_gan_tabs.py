@@ -152,7 +152,7 @@ def test_a_reconstruction_that_fails_ends_the_run_with_its_sentence(registry: An
     values = ("vae-2d", "vae-2d-no-kl")
     last = press(vae.build, registry, client, "vae-reconstruct-generate", *values)[-1]
     assert "The numbers ran away." in last["vae-reconstruct-status"]
-    assert not last["vae-reconstruct-stop"].interactive
+    assert not last["vae-reconstruct-stop"]["interactive"]
     assert "vae-reconstruct-first" not in last
 
 
