@@ -1,6 +1,7 @@
 """What a call of the API costs over the engine's own time, in a known session and in a new one.
 
 A call of two VAE samples is little work for the engine, so what is left is HTTP, Gradio and GenLab.
+The engine's own time is that of the same request in this process, through the serving client.
 """
 
 from __future__ import annotations
@@ -17,30 +18,44 @@ import httpx
 import numpy as np
 
 from benchmarks.classroom_servers import Server, serving
+from benchmarks.serving import genlab, open_house
+from genlab.families.vae.request import VAERequest
+from genlab.settings import Settings
 
 ENDPOINT = "gradio_api/call/vae_sample"
-ARGUMENTS = ["vae-mnist-20d", 1, 2, 1.0]
+CHECKPOINT, SEED, COUNT, TEMPERATURE = ARGUMENTS = "vae-mnist-20d", 1, 2, 1.0
 SESSIONS: dict[str, Callable[[], str]] = {
     "known session": lambda: "known",
     "new session": lambda: uuid.uuid4().hex,
 }
 
 
-def call(client: httpx.Client, url: str, session: str) -> tuple[float, float]:
-    """Milliseconds of one call, and how many of them were the engine's."""
+def engine(calls: int) -> float:
+    """Milliseconds of the same request, judged as the API's are, without HTTP; the median."""
+    request = VAERequest(
+        checkpoint=CHECKPOINT, seed=SEED, count=COUNT, temperature=TEMPERATURE, judge=True
+    )
+    with open_house(Settings(), CHECKPOINT) as client:
+        for _ in range(20):
+            genlab(client, [request])
+        return float(np.median([1000 * genlab(client, [request]).total for _ in range(calls)]))
+
+
+def call(client: httpx.Client, url: str, session: str) -> float:
+    """Milliseconds of one call."""
     begun = time.perf_counter()
-    body = {"data": ARGUMENTS, "session_hash": session}
+    body = {"data": list(ARGUMENTS), "session_hash": session}
     event = client.post(f"{url}{ENDPOINT}", json=body).json()["event_id"]
     with client.stream("GET", f"{url}{ENDPOINT}/{event}") as frames:
         lines = frames.iter_lines()
         while (line := next(lines)) != "event: complete":
             if line == "event: error":
                 raise RuntimeError(next(lines))
-        _, figures = json.loads(next(lines).removeprefix("data: "))
-    return 1000 * (time.perf_counter() - begun), 1000 * figures["seconds"]
+        next(lines)
+    return 1000 * (time.perf_counter() - begun)
 
 
-def measure(server: Server, rounds: int, calls: int) -> dict[str, dict[str, float]]:
+def measure(server: Server, rounds: int, calls: int, own: float) -> dict[str, dict[str, float]]:
     """Quantiles of milliseconds over the engine's own time, and bytes that a session leaves."""
     over = {name: list[float]() for name in SESSIONS}
     grown = {name: list[float]() for name in SESSIONS}
@@ -51,7 +66,7 @@ def measure(server: Server, rounds: int, calls: int) -> dict[str, dict[str, floa
             for name, session in SESSIONS.items():
                 before = server.memory()
                 took = [call(client, server.url, session()) for _ in range(calls)]
-                over[name] += [whole - own for whole, own in took]
+                over[name] += [whole - own for whole in took]
                 grown[name].append((server.memory() - before) / calls)
     return {
         name: {
@@ -72,17 +87,18 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
     load = os.getloadavg()[0]
+    alone = engine(given.calls)
     with serving("GenLab") as server:
-        figures: dict[str, Any] = dict(measure(server, given.rounds, given.calls))
+        figures: dict[str, Any] = dict(measure(server, given.rounds, given.calls, alone))
     if given.json:
-        print(json.dumps(figures | {"load": load}, indent=2))
+        print(json.dumps(figures | {"engine": alone, "load": load}, indent=2))
         return
     print(f"{'milliseconds over the engine':30}{'p10':>8}{'p50':>8}{'p95':>8}{'kB left':>9}")
     for name, own in figures.items():
         print(
             f"{name:30}{own['p10']:8.1f}{own['p50']:8.1f}{own['p95']:8.1f}{own['kilobytes']:9.1f}"
         )
-    print(f"load of the machine before: {load:.1f}")
+    print(f"the engine's own: {alone:.1f} ms; load of the machine before: {load:.1f}")
 
 
 if __name__ == "__main__":
