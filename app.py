@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from genlab.models.registry import Registry
 from genlab.requests import UserError
+from genlab.serving import logs
 from genlab.serving.choose import open_client
+from genlab.serving.ending import wait_for_the_end
+from genlab.serving.observed import ObservedClient
+from genlab.serving.startup import address, open_registry, prepare
 from genlab.serving.uploads import upload_folder
 from genlab.settings import Host, Settings, wrong_setting
 
@@ -27,32 +29,25 @@ class Flags(Settings):
 def main() -> None:
     """Serve the page until Ctrl+C, or until the system asks to end."""
     settings, host = Flags(), Host()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as Ctrl+C: leave nothing behind
-    memory = settings.memory_gb * 1e9
+    prepare(settings, host)
     temporary = os.environ.get("GRADIO_TEMP_DIR")
     with upload_folder(temporary) as uploads, upload_folder(settings.visitor_models) as own:
         settings = settings.model_copy(update={"visitor_models": own if settings.uploads else None})
-        registry = Registry(
-            settings.checkpoints, settings.models, settings.downloads, memory,
-            settings.visitor_models,
-        )  # fmt: skip
+        registry = open_registry(settings)
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # Gradio reads it when it is imported
-        client = open_client(registry, settings, host)
+        client = ObservedClient(open_client(registry, settings, host), registry)
+        from genlab.ui.closing import closing
         from genlab.ui.page import AppContext, build_page, launch_options
 
         context = AppContext(settings, registry, client)
         # max_size: without one, Gradio lets a single visitor in on ZeroGPU
         page = build_page(context).queue(default_concurrency_limit=None, max_size=10_000)
-        page.launch(
-            server_name="0.0.0.0" if host.space_id else settings.host,
-            server_port=settings.port,
-            share=settings.share,
-            prevent_thread_lock=True,
-            **launch_options(context),
-        )
-        with client:  # imports torch, behind the page
+        where = address(settings, host)
+        page.launch(prevent_thread_lock=True, **where, **launch_options(context))
+        logs.take_over("uvicorn", "uvicorn.error", "uvicorn.access")
+        with closing(page), client:  # imports torch, behind the page
             client.wait_until_ready()
-            page.block_thread()
+            wait_for_the_end()
 
 
 if __name__ == "__main__":

@@ -213,7 +213,7 @@ def test_a_file_larger_than_any_recipe_is_refused_with_a_sentence(url: str) -> N
     with pytest.raises(urllib.error.HTTPError) as refused:
         send(url, MAX_BODY_BYTES + 1)
     assert refused.value.code == 413
-    assert "GenLab takes at most 24 MB" in json.load(refused.value)["detail"]
+    assert "GenLab takes at most 64 MB" in json.load(refused.value)["detail"]
 
 
 def test_a_body_without_a_length_is_cut_off_where_it_grows_too_large() -> None:
@@ -234,6 +234,29 @@ def test_a_body_without_a_length_is_cut_off_where_it_grows_too_large() -> None:
     answer = browser.post("/upload", content=iter(chunks))
     assert answer.status_code == 413
     assert read <= 10_000
+
+
+def test_very_many_files_within_a_minute_are_refused_and_buttons_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def take(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(len(await request.body())))
+
+    routes = [Route("/upload", take, methods=["POST"])]
+    limited = Middleware(BodyLimit, max_bytes=10_000, lately_bytes=15_000)
+    browser = TestClient(Starlette(routes=routes, middleware=[limited]))
+
+    def upload() -> int:
+        return browser.post("/upload", files={"file": b"0" * 8000}).status_code
+
+    assert [upload(), upload()] == [200, 200]
+    refused = browser.post("/upload", files={"file": b"0" * 8000})
+    assert refused.status_code == 503
+    assert "very many files" in refused.json()["detail"]
+    assert browser.post("/upload", json={"press": "a button"}).status_code == 200
+    later = time.monotonic() + 61
+    monkeypatch.setattr("genlab.serving.uploads.time.monotonic", lambda: later)
+    assert upload() == 200
 
 
 def aged(path: Path, seconds: float, size: int = 10) -> Path:

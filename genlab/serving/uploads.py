@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, MutableSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,18 +24,22 @@ try:
 except ImportError:  # Windows: left-overs stay until its own clearing
     fcntl = None
 
-MAX_FILE_BYTES = 24_000_000
-"""A recipe is read from a PNG; the largest that GenLab gives, a contact sheet, has less."""
+MAX_FILE_BYTES = 64_000_000
+"""Of a checkpoint that a visitor brings; the PNGs from which recipes are read have far less."""
 MAX_BODY_BYTES = MAX_FILE_BYTES + 1_000_000  # one file and what is round it
+MAX_TEXT_BYTES = 25_000_000  # of a call without a file
 UPLOAD_SECONDS = 120.0  # an uploaded file is read at once; whoever sends the same shares it
 KEPT_SECONDS = 3600.0  # files made for the API's clients, who fetch them at once
 FOLDER_BYTES = 500_000_000
+LATELY_SECONDS = 60.0  # after which at the latest the folder is swept, see `sweep_folder`
 HEARD_OUT = 4  # times the limit; whoever sends even more is cut off without an answer
 PREFIX, LOCK = "genlab-", ".genlab-lock"
 TOO_LARGE = (
     f"This file is too large: GenLab takes at most {MAX_FILE_BYTES // 1_000_000} MB at a time. "
-    "It reads settings from PNG files that it has drawn."
+    "It reads settings from PNG files that it has drawn, and checkpoints of VAEs and GANs."
 )
+
+TOO_MANY = "GenLab was sent very many files in the last minute. Please try again in a minute."
 
 
 @contextmanager
@@ -109,20 +114,36 @@ def sweep_folder(
 
 
 class BodyLimit:
-    """Refuses what is larger than a recipe's picture: status 413, a sentence, nothing kept."""
+    """Refuses what is larger than a checkpoint: status 413, a sentence, nothing kept.
 
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+    The files of a minute together have a bound too, as they lie in the folder until it is swept:
+    status 503.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES, lately_bytes: int = FOLDER_BYTES
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._lately_bytes = lately_bytes
+        self._lately: deque[tuple[float, int]] = deque()  # of files: when, how many bytes
+        self._lately_total = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max_bytes:
+        headers = dict(scope["headers"])
+        has_files = headers.get(b"content-type", b"").startswith(b"multipart/")
+        length = headers.get(b"content-length", b"0")
+        most = self._max_bytes if has_files else min(self._max_bytes, MAX_TEXT_BYTES)
+        if not length.isdigit() or int(length) > most:
             await _pass_over(receive, HEARD_OUT * self._max_bytes)
             await _refuse(send)
+            return
+        if has_files and self._received_lately() > self._lately_bytes:
+            await _pass_over(receive, HEARD_OUT * self._max_bytes)
+            await _refuse(send, 503, TOO_MANY)
             return
         received, begun, refused = 0, False, False
 
@@ -130,7 +151,9 @@ class BodyLimit:
             nonlocal received, refused
             message = await receive()
             received += len(message.get("body", b""))
-            if received <= self._max_bytes:
+            if has_files:
+                self._note(len(message.get("body", b"")))
+            if received <= most:
                 return message
             if not begun and not refused:
                 refused = True
@@ -151,6 +174,17 @@ class BodyLimit:
             if not refused:  # else the app has only noticed that its client was sent away
                 raise
 
+    def _note(self, count: int) -> None:
+        self._lately.append((time.monotonic(), count))
+        self._lately_total += count
+
+    def _received_lately(self) -> int:
+        """Bytes of files in the last minute."""
+        since = time.monotonic() - LATELY_SECONDS
+        while self._lately and self._lately[0][0] < since:
+            self._lately_total -= self._lately.popleft()[1]
+        return self._lately_total
+
 
 async def _pass_over(receive: Receive, most: int) -> None:
     """Let the sender finish, so that it listens to the answer; what it sends is kept nowhere."""
@@ -161,8 +195,8 @@ async def _pass_over(receive: Receive, most: int) -> None:
         more = message.get("more_body", False)
 
 
-async def _refuse(send: Send) -> None:
-    body = json.dumps({"detail": TOO_LARGE}).encode()
+async def _refuse(send: Send, status: int = 413, sentence: str = TOO_LARGE) -> None:
+    body = json.dumps({"detail": sentence}).encode()
     headers: list[Any] = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from genlab.models.registry import Registry
 from genlab.serving.client import Client
 from genlab.serving.loop_lag import LoopLag
 from genlab.serving.session_runs import RunRegistry
+from genlab.serving.teacher import Teacher
 from genlab.settings import Settings
 from genlab.ui.opening import OpeningRuns
 from genlab.ui.picture_store import PictureStore
@@ -23,7 +25,11 @@ class AppContext:
     runs: RunRegistry = field(init=False)
     pictures: PictureStore = field(default_factory=PictureStore)
     loop_lag: LoopLag = field(default_factory=LoopLag)
+    teacher: Teacher = field(init=False)
+    pages: list[Any] = field(default_factory=list)  # that show it
     openings: OpeningRuns = field(default_factory=OpeningRuns)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", RunRegistry(self.client))
+        teacher = Teacher(self.settings.teacher_key.get_secret_value())
+        object.__setattr__(self, "teacher", teacher)

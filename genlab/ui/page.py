@@ -41,15 +41,15 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
 
-from genlab.serving.health import health_route
-from genlab.serving.uploads import MAX_FILE_BYTES, BodyLimit
+from genlab.serving.teacher import login
+from genlab.serving.uploads import MAX_FILE_BYTES
 from genlab.ui.api import add_api
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
 from genlab.ui.light_page import LightPage
+from genlab.ui.routes import middleware, routes
 from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
 from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
@@ -97,6 +97,7 @@ def build_page(context: AppContext) -> gr.Blocks:
 
         page.unload(left)
     share_descriptions(page)
+    context.pages.append(page)
     return page
 
 
@@ -107,6 +108,8 @@ def launch_options(context: AppContext) -> dict[str, Any]:
         "css": CSS,
         "footer_links": [],
         "root_path": context.settings.root_path or None,
+        "auth": login(context.settings),
+        "enable_monitoring": False,  # Gradio's own tells every visitor what all others do
         "run_history": False,  # nobody finds another's prompts in a shared browser
         "ssr_mode": False,  # needs Node, which a school's machine lacks
         "state_session_capacity": CAPACITY,
@@ -114,8 +117,8 @@ def launch_options(context: AppContext) -> dict[str, Any]:
         "max_file_size": MAX_FILE_BYTES,
         "app_kwargs": {
             # They come before Gradio's own routes, the last of which takes whatever is left.
-            "routes": [context.pictures.route(), health_route(context.client, context.loop_lag)],
-            "middleware": [Middleware(BodyLimit)],
+            "routes": routes(context),
+            "middleware": middleware(context),
             "lifespan": beside(context.loop_lag),
         },
     }

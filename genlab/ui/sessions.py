@@ -101,6 +101,11 @@ def sweep(page: gr.Blocks, idle_seconds: float = IDLE_SECONDS) -> int:
     return len(idle)
 
 
+def remembered(page: gr.Blocks) -> int:
+    """How many sessions Gradio keeps something for."""
+    return len(page.state_holder.session_data)
+
+
 def _forget_state(page: gr.Blocks, session: str) -> None:
     state = page.state_holder
     with state.lock:

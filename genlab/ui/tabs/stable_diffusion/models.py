@@ -16,6 +16,7 @@ from genlab.requests import UserError
 from genlab.ui.components.panel import PRIVATE, chooser, titles
 from genlab.ui.components.progress import error_line, status_line
 from genlab.ui.context import AppContext
+from genlab.ui.state.controls import UNSHARED
 from genlab.ui.tabs.stable_diffusion.controls import (
     GUIDANCE_INFO,
     SCHEDULER_INFO,
@@ -35,8 +36,13 @@ def usable(context: AppContext) -> list[ModelMetadata]:
     return sorted(found, key=lambda entry: entry.dataset != "toybox")
 
 
-def more_models(context: AppContext) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML] | None:
-    """What can be downloaded, with its size, a button and Cancel; None if there is nothing."""
+def more_models(
+    context: AppContext,
+) -> tuple[gr.Dropdown, gr.Textbox, gr.Button, gr.Button, gr.HTML] | None:
+    """What can be downloaded, with its size, a button and Cancel; None if there is nothing.
+
+    Where only the teacher may, there is a field for the teacher's key.
+    """
     offers = context.registry.offers()
     if all(offer.state == "ready" for offer in offers):
         return None
@@ -45,11 +51,16 @@ def more_models(context: AppContext) -> tuple[gr.Dropdown, gr.Button, gr.Button,
             "sd-offer", "Model", "From huggingface.co, to this machine's disk.",
             [(described(offer), offer.name) for offer in offers], offers[0].name,
         )  # fmt: skip
+        key = gr.Textbox(
+            label="Teacher's key", info="Only the teacher starts or stops downloads here.",
+            type="password", max_length=200, elem_id="sd-teacher-key",
+            elem_classes=[UNSHARED], visible=context.teacher.has_key,
+        )  # fmt: skip
         with gr.Row(elem_classes=["go"]):
             fetch = gr.Button("Download", elem_id="sd-fetch", min_width=100)
             cancel = gr.Button("Cancel", interactive=False, elem_id="sd-fetch-cancel", min_width=80)
         status = gr.HTML(elem_id="sd-fetch-status", elem_classes=["flush"])
-    return offered, fetch, cancel, status
+    return offered, key, fetch, cancel, status
 
 
 def wire_models(context: AppContext, controls: Controls, more: Sequence[Any] | None) -> None:
@@ -69,7 +80,7 @@ def wire_models(context: AppContext, controls: Controls, more: Sequence[Any] | N
     controls.checkpoint.change(limit, controls.checkpoint, limited, **light)
     if more is None:
         return
-    offered, fetch, cancel, status = more
+    offered, key, fetch, cancel, status = more
 
     def refreshed() -> list[Any]:
         return [
@@ -77,29 +88,39 @@ def wire_models(context: AppContext, controls: Controls, more: Sequence[Any] | N
             gr.Dropdown(choices=[(described(o), o.name) for o in context.registry.offers()]),
         ]
 
-    def stop_download(name: Any) -> None:
+    async def stop_download(name: Any, given: Any) -> str:
+        try:
+            await context.teacher.check(str(given or ""), "stop downloads")
+        except UserError as error:
+            return error_line(str(error))
         with suppress(UserError):  # there is no such offer, so nothing to stop
             context.registry.stop_fetching(str(name))
+        return gr.skip()
 
-    async def download(name: Any) -> AsyncIterator[tuple[Any, ...]]:
-        async for sentence, running in downloading(context, str(name)):
+    async def download(name: Any, given: Any) -> AsyncIterator[tuple[Any, ...]]:
+        async for sentence, running in downloading(context, str(name), str(given or "")):
             choosers = [gr.skip(), gr.skip()] if running else refreshed()
             yield sentence, gr.Button(interactive=running), *choosers
 
     fetch.click(
-        download, offered, [status, cancel, controls.checkpoint, offered],
+        download, [offered, key], [status, cancel, controls.checkpoint, offered],
         preprocess=False, concurrency_limit=None, **PRIVATE,
     )  # fmt: skip
-    cancel.click(stop_download, offered, None, **light)
+    cancel.click(stop_download, [offered, key], status, **light)
     gr.on(None, refreshed, None, [controls.checkpoint, offered], queue=False, **PRIVATE)
 
 
-async def downloading(context: AppContext, name: str) -> AsyncIterator[tuple[str, bool]]:
+async def downloading(
+    context: AppContext, name: str, key: str = ""
+) -> AsyncIterator[tuple[str, bool]]:
     """Start a download and report its progress: a status line, and whether it goes on.
+
+    Where only the teacher may, ``key`` has to be theirs.
 
     It goes on when the visitor leaves; who presses Download again sees it.
     """
     try:
+        await context.teacher.check(key, "start downloads")
         context.registry.fetch(name)
     except UserError as error:
         yield error_line(str(error)), False

@@ -1,0 +1,38 @@
+"""What the page's server answers beside the page, and what a call goes through first. No tab."""
+
+from __future__ import annotations
+
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from genlab.serving.callers import Callers, callers
+from genlab.serving.health import Health, health_route
+from genlab.serving.metrics import House, Meters, metrics_route
+from genlab.serving.observed import ObservedClient, families_of
+from genlab.serving.uploads import BodyLimit
+from genlab.settings import Host
+from genlab.ui.context import AppContext
+from genlab.ui.sessions import remembered
+
+
+def routes(context: AppContext) -> list[Route]:
+    """Pictures by address, and what tells those who run the house how it fares."""
+    client, registry, lag = context.client, context.registry, context.loop_lag
+    meters = client.meters if isinstance(client, ObservedClient) else Meters()
+    house = House(
+        client, lag, families_of(registry),
+        sessions=lambda: sum(map(remembered, context.pages)),
+        picture_bytes=lambda: context.pictures.nbytes,
+    )  # fmt: skip
+    health = Health(client, lag, lambda: registry.broken, get_upload_folder())
+    return [
+        context.pictures.route(),
+        health_route(health),
+        metrics_route(house, meters, context.teacher),
+    ]
+
+
+def middleware(context: AppContext) -> list[Middleware]:
+    """Who may call, and how much they may send; the first comes first."""
+    return [Middleware(Callers, **callers(context.settings, Host())), Middleware(BodyLimit)]
