@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -16,6 +17,18 @@ def to_pil(image: np.ndarray, size: int | None = None) -> Image.Image:
         return picture
     scale = size // picture.height
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """One uint8 (H, W[, 3]) picture as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="PNG")
+    return file.getvalue()
+
+
+def from_png(content: bytes) -> np.ndarray:
+    """The picture of a file that ``to_png`` has made."""
+    return np.array(Image.open(io.BytesIO(content), formats=["PNG"]))
 
 
 def contact_sheet(

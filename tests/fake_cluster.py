@@ -82,6 +82,7 @@ class FakeCluster:
     """Where they live. ``healthy``: whether engines start; ``head``: whether it can be joined."""
 
     def __init__(self, settings: Settings) -> None:
+        self.outlives_us = True
         self.replicas: dict[str, FakeReplica] = {}
         self.head = True
         self.connections = 0

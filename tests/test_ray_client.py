@@ -238,6 +238,22 @@ def test_closing_ends_what_is_left_and_gives_the_replicas_back(house):
         house.client.submit(request_of())
 
 
+def test_a_cluster_that_ends_with_its_page_is_not_emptied_replica_by_replica():
+    house = House()
+    house.start()
+    house.cluster.outlives_us = False
+    house.client.close()
+    assert not any(replica.deleted for replica in house.cluster.replicas.values())
+
+
+def test_a_cluster_that_does_not_answer_does_not_keep_its_page_from_closing(house, monkeypatch):
+    monkeypatch.setattr(fleet, "DELETING", 0.2)
+    house.cluster.delete = lambda name: asyncio.Event().wait()
+    begun = time.monotonic()
+    house.client.close()
+    assert time.monotonic() - begun < PATIENCE / 2
+
+
 @pytest.mark.parametrize("turns", range(6))
 def test_a_fleet_that_is_ended_just_as_a_report_arrives_ends(turns):
     async def live() -> None:

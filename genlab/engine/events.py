@@ -53,6 +53,7 @@ class Result:
     fingerprint: str = ""  # sha256 of the weights that drew it, as they were in memory
     seconds: float = 0.0  # from the first step to the last
     waited: float = 0.0  # seconds in the queue
+    files: tuple[bytes, ...] = ()  # the images as PNG files, where they were made on their way
 
 
 @dataclass(frozen=True)

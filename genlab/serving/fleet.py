@@ -10,6 +10,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,6 +29,7 @@ PULSE = 0.5  # seconds between two looks at a replica, and at how many there sho
 SILENCE = 30.0  # seconds without an answer until a replica counts as lost; death is told at once
 RETRY = 2.0  # seconds between two attempts to ask for a replica
 HEADLESS = 6  # looks in a row at which the head did not answer, until it counts as lost
+DELETING = 10.0  # seconds that giving all places back may take; a dead head never answers
 DESERTED = 180.0  # seconds without any living replica until the cluster is joined anew
 
 
@@ -41,6 +43,8 @@ class Handle(Protocol):
 
 class Cluster(Protocol):
     """Where replicas live (`ray_cluster.RayCluster`; a fake in tests)."""
+
+    outlives_us: bool  # whether it goes on without this process
 
     async def connect(self) -> None: ...
 
@@ -151,9 +155,13 @@ class Fleet:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def delete_all(self) -> None:
-        """Give all places back."""
-        for name in list(self._members):
-            await self._cluster.delete(name)
+        """Give all places back, where they are not gone with the cluster anyway."""
+        if not self._cluster.outlives_us:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DELETING):
+                deleting = [self._cluster.delete(name) for name in self._members]
+                await asyncio.gather(*deleting, return_exceptions=True)
 
     def _keep(self) -> None:
         """Ask for replicas that are missing, drain those that are too many, let drained ones go."""

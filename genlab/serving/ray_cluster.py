@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from genlab.engine.events import Event, Failed
 from genlab.requests import Request, UserError
+from genlab.serving.ray_pictures import unpacked
 from genlab.serving.ray_replica import Replica, ReplicaBroken, Report
 from genlab.settings import PROJECT, Settings
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 PREFIX = "genlab-"  # of our applications' names; a cluster has one GenLab
 CONNECTING = 60.0  # seconds to wait for a cluster
 DISCONNECTING = 30.0
+FREE = 2.0  # seconds that the control thread may be at something before it counts as stuck
 HEAD_ANSWERS = 3.0  # seconds that the head may take to accept a connection
 MAX_ONGOING = 100_000  # requests a replica; admission is at the page's door
 
@@ -45,6 +47,7 @@ class RayCluster:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.outlives_us = bool(settings.ray_address)
         self._settings = settings
         self._control = ThreadPoolExecutor(1, thread_name_prefix="genlab-ray-control")
         self._head = ("", 0)
@@ -59,8 +62,8 @@ class RayCluster:
         return RayHandle(await self._blocking(lambda: self._deploy(name)))
 
     async def delete(self, name: str) -> None:
-        """Give a replica's place back."""
-        await self._blocking(lambda: import_module("ray.serve").delete(name))
+        """Give a replica's place back; several at once, each in a thread that waits for Serve."""
+        await asyncio.to_thread(import_module("ray.serve").delete, name)
 
     async def head_answers(self) -> bool:
         """Whether the head lives; asked without Ray, which would wait for it in silence."""
@@ -75,12 +78,27 @@ class RayCluster:
         return True
 
     async def disconnect(self) -> None:
-        """Leave the cluster, which ends it if it is our own; never waits for a dead one."""
-        control, self._control = self._control, ThreadPoolExecutor(1)
-        control.shutdown(wait=False, cancel_futures=True)
+        """Leave the cluster, which ends it if it is our own; never waits for a dead one.
+
+        Linux ends the processes of a cluster of our own with the thread that has started them, and
+        to leave what is dead already takes Ray half a minute: so that thread does it, if it can.
+        """
+        control, fresh = self._control, ThreadPoolExecutor(1)
+        leaving = control if await self._is_free() else fresh
+        self._control = fresh
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCONNECTING):
-                await self._blocking(_shutdown)
+                await asyncio.get_running_loop().run_in_executor(leaving, _shutdown)
+        control.shutdown(wait=False, cancel_futures=True)
+
+    async def _is_free(self) -> bool:
+        """Whether the control thread does not wait for somebody who does not answer."""
+        try:
+            async with asyncio.timeout(FREE):
+                await self._blocking(lambda: None)
+        except TimeoutError:
+            return False
+        return True
 
     # --- in the control thread ----------------------------------------------------------------
 
@@ -126,6 +144,7 @@ class RayCluster:
             num_replicas=1,
             max_ongoing_requests=MAX_ONGOING,
             graceful_shutdown_timeout_s=2,  # it is deleted when it has nothing left to do
+            graceful_shutdown_wait_loop_s=0.1,
             health_check_period_s=5,
             health_check_timeout_s=60,  # a replica that imports torch answers late
             ray_actor_options={
@@ -155,7 +174,7 @@ class RayHandle:
         ended = False
         try:
             async for event in answers:
-                yield event
+                yield await unpacked(event)
             ended = True
         except Exception as error:
             ended = True

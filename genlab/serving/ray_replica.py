@@ -15,6 +15,7 @@ from genlab.engine.events import Event, Failed
 from genlab.models.registry import Registry
 from genlab.requests import Request, UserError
 from genlab.serving.client import ServingFigures
+from genlab.serving.ray_pictures import PackedResult, packed
 from genlab.serving.thread import ThreadClient
 from genlab.settings import Settings
 
@@ -52,7 +53,7 @@ class Replica:
         )
         self._client = ThreadClient(self._registry, own).start()
 
-    async def run(self, request: Request, owner: str) -> AsyncGenerator[Event, None]:
+    async def run(self, request: Request, owner: str) -> AsyncGenerator[Event | PackedResult, None]:
         """Serve a request; its events up to the final one. To close this stops the request.
 
         Raises:
@@ -70,7 +71,7 @@ class Replica:
             async for event in ticket:
                 if isinstance(event, Failed):
                     self._raise_if_broken()
-                yield event
+                yield await packed(event)
         finally:
             if not ticket.ended:
                 self._client.cancel(ticket.id)

@@ -171,7 +171,8 @@ def handwritten(context: AppContext) -> list[Callable[..., Coroutine]]:
             cell: dict[str, Any] = settings_of(request) | {"file": None, "failed": None}
             if isinstance(event, Result):
                 cell["file"] = len(drawn)
-                drawn += await files(event.images, metadata_of(context, request, event))
+                pictures = event.files or event.images
+                drawn += await files(pictures, metadata_of(context, request, event))
             elif isinstance(event, Failed):
                 cell["failed"] = event.message
             cells.append(cell)
@@ -196,7 +197,7 @@ async def answer(
         (event,) = await finished(run, [request])
         if isinstance(event, Failed):
             raise UserError(event.message)
-    pictures = await files(event.images, metadata_of(context, request, event))
+    pictures = await files(event.files or event.images, metadata_of(context, request, event))
     return pictures, dict(event.figures) | {
         "seconds": round(event.seconds, 3), "notes": list(event.notes),
     }  # fmt: skip
@@ -258,7 +259,9 @@ def metadata_of(
     return context.registry.generation_metadata(request, result.fingerprint)
 
 
-async def files(images: np.ndarray, metadata: Sequence[GenerationMetadata] = ()) -> list[dict]:
+async def files(
+    images: np.ndarray | Sequence[bytes], metadata: Sequence[GenerationMetadata] = ()
+) -> list[dict]:
     """Pictures as PNG files of their own size, in the form that gradio_client downloads."""
     inside = [*metadata, *[None] * (len(images) - len(metadata))]
     return await asyncio.to_thread(

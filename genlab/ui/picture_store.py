@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import io
 import secrets
 import threading
 import time
@@ -22,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from genlab.generation_metadata import GenerationMetadata, to_png
-from genlab.images import to_pil
+from genlab.generation_metadata import GenerationMetadata, put_into
+from genlab.images import to_png
 
 PREFIX = "pictures/"
 """What every address begins with: relative, so that GenLab may lie under any path of a host."""
@@ -63,24 +62,29 @@ class PictureStore:
         return self._nbytes
 
     async def put(
-        self, images: np.ndarray, metadata: Sequence[GenerationMetadata] = ()
+        self,
+        images: np.ndarray,
+        metadata: Sequence[GenerationMetadata] = (),
+        files: Sequence[bytes] = (),
     ) -> list[str]:
         """Encode pictures beside the event loop and keep them.
 
         Args:
             images: uint8 (N, H, W[, 3]).
             metadata: none, or one a picture, to be inside its PNG.
+            files: none, or the pictures as PNG files, which are not encoded once more then.
 
         Returns:
             The address of each, such as ``pictures/<64 hex digits>.png``.
         """
         inside = [*metadata, *[None] * (len(images) - len(metadata))]
+        pictures = files or images
         loop = asyncio.get_running_loop()
-        files = [
-            loop.run_in_executor(self._encoders, lambda i=image, m=own: self.keep(encoded(i, m)))
-            for image, own in zip(images, inside, strict=True)
+        kept = [
+            loop.run_in_executor(self._encoders, lambda p=one, m=own: self.keep(encoded(p, m)))
+            for one, own in zip(pictures, inside, strict=True)
         ]
-        return list(await asyncio.gather(*files))
+        return list(await asyncio.gather(*kept))
 
     def keep(self, content: bytes) -> str:
         """Keep a PNG file that is there already; its address. Any thread."""
@@ -125,10 +129,12 @@ class PictureStore:
         self._nbytes -= len(content)
 
 
-def encoded(image: np.ndarray, metadata: GenerationMetadata | None = None) -> bytes:
-    """A uint8 (H, W[, 3]) picture as a PNG file, with what it was drawn by where that is given."""
-    if metadata is not None:
-        return to_png(image, metadata)
-    file = io.BytesIO()
-    to_pil(image).save(file, format="PNG")
-    return file.getvalue()
+def encoded(picture: np.ndarray | bytes, metadata: GenerationMetadata | None = None) -> bytes:
+    """A picture as a PNG file, with what it was drawn by where that is given.
+
+    Args:
+        picture: uint8 (H, W[, 3]), or a PNG file without metadata.
+        metadata: to be inside the file.
+    """
+    file = picture if isinstance(picture, bytes) else to_png(picture)
+    return file if metadata is None else put_into(file, metadata)
