@@ -89,7 +89,7 @@ def _opening(context: AppContext, slot: str, run: Run, begin: list[Any]) -> Run:
             if "complaint" in str(status):  # nobody asked for anything
                 yield "", None, *(None for _ in shown)
                 return
-            note = "" if stop.interactive else NOTE
+            note = "" if stop["interactive"] else NOTE
             yield status + note, None, *(None if _stays(update) else update for update in shown)
 
     async def opening(request: gr.Request) -> AsyncIterator[Updates]:

@@ -4,6 +4,8 @@ Knows no model, no driver and no tensor.
 
 Elements that tests, the lab guide and screenshots name by id:
 
+- Lab guide: guide, guide-list; for each question guide-<key> and guide-<key>-pictures, -asking,
+  -answer, -code; guide-return while an experiment is shown.
 - VAE: vae-checkpoint, vae-beside, vae-temperature, vae-seed, vae-dice, vae-count, vae-generate,
   vae-stop, vae-status, vae-gallery, vae-strip, vae-beside-gallery, vae-beside-strip;
   vae-reconstruct-checkpoint, -beside, -generate, -stop, -status, -originals, -first, -second;
@@ -48,12 +50,14 @@ from genlab.ui.api import add_api
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
+from genlab.ui.first_runs import show_on_opening
 from genlab.ui.light_page import LightPage
 from genlab.ui.routes import middleware, routes
 from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
 from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
+from genlab.ui.tabs.guide import tab as guide_tab
 from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
 from genlab.ui.tabs.train import tab as train_tab
 from genlab.ui.tabs.vae import tab as vae_tab
@@ -62,6 +66,7 @@ from genlab.ui.theme import CSS, theme
 __all__ = ["TABS", "AppContext", "build_page", "launch_options"]
 
 TABS: dict[str, Callable[[AppContext], None]] = {
+    "Lab guide": guide_tab.build,
     "VAE": vae_tab.build,
     "GAN": gan_tab.build,
     "Guidance": guidance_tab.build,
@@ -85,6 +90,7 @@ def build_page(context: AppContext) -> gr.Blocks:
             for name, build in TABS.items():
                 with gr.Tab(name, id=name.lower().replace(" ", "-")):
                     build(context)
+        show_on_opening(context, page)
         if context.registry.broken:
             _broken(context.registry.broken)
         add_api(context)

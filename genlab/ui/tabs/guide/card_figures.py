@@ -58,6 +58,7 @@ WRITTEN: Mapping[str, Callable[[Any], str]] = {
     "accuracy_by_timestep": lambda value: f"{100 * value:.0f} %",
     "class_entropy": lambda value: f"{value:.2f}",
     "classes_above_2_percent": lambda value: f"{value:.0f}",
+    "discriminator_score": lambda value: f"{100 * value:.0f} %",
     "diversity": lambda value: f"{value:.2f}",
     "fid": lambda value: f"{value:.2f}",
     "label_accuracy": lambda value: f"{100 * value:.0f} %",

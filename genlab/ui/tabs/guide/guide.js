@@ -89,6 +89,25 @@ const openGuide = () => document.querySelector('#tabs [role=tab][data-tab-id="la
 
 const closeBar = () => document.getElementById("guide-return")?.remove();
 
+// The guide is there again some moments after its tab was pressed.
+const comeBack = (key, since = Date.now()) => {
+    closeBar();
+    openGuide();
+    state.step = key;
+    keep();
+    const settle = () => {
+        const place = column(key);
+        if (!place?.offsetParent) {
+            if (Date.now() - since < 5000) requestAnimationFrame(settle);
+            return;
+        }
+        window.scrollTo(0, state.from ?? 0);
+        (place.querySelector("[data-reveal]:not([hidden])") ?? place.querySelector("h2"))
+            .focus({preventScroll: true});
+    };
+    settle();
+};
+
 const bar = (key, k) => {
     closeBar();
     const made = document.createElement("nav");
@@ -98,13 +117,7 @@ const bar = (key, k) => {
     const back = document.createElement("button");
     back.type = "button";
     back.textContent = `← ${words().back}`;
-    back.onclick = () => {
-        closeBar();
-        openGuide();
-        go(key, false);
-        requestAnimationFrame(() => requestAnimationFrame(() => window.scrollTo(0, state.from ?? 0)));
-        column(key).querySelector("[data-reveal]:not([hidden])")?.focus({preventScroll: true});
-    };
+    back.onclick = () => comeBack(key);
     const text = document.createElement("p");
     text.textContent = k === 0 && look ? look.textContent : "";
     made.append(back, text);
@@ -117,6 +130,7 @@ const run = (key, k) => {
     state.ran[key] = 1;
     keep();
     bar(key, k);
+    window.scrollTo(0, 0);
     window.genlab.go(button.dataset.query);
 };
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from html import escape
 
 from genlab.ui.tabs.guide.source import Excerpt, excerpt_html
 from genlab.ui.tabs.guide.steps import Experiment, GuideStep
 from genlab.ui.tabs.guide.words import GuideWords, StepWords, inline
+
+log = logging.getLogger(__name__)
 
 SAID_BY_SCRIPT = ("progress", "done", "right", "yours", "agreed", "differed", "first", "back")
 """The words of the page that only the browser knows when to say."""
@@ -103,7 +106,12 @@ def onward(words: GuideWords, steps: Sequence[GuideStep], k: int) -> str:
 
 
 def _piece(words: GuideWords, excerpt: Excerpt, caption: str) -> str:
-    lines = excerpt.lines()
+    """The lines under their caption; "" if the file has changed so that they are not found."""
+    try:
+        lines = excerpt.lines()
+    except ValueError as error:
+        log.warning("The guide does not show %s: %s", excerpt.path, error)
+        return ""
     first, last = lines[0].number, lines[-1].number
     said = words.page["code_line" if first == last else "code_lines"]
     where = said.format(path=excerpt.path, first=first, last=last)

@@ -28,14 +28,12 @@ def step_pictures(
             return [Cell((request,)) for step in steps for request in step.pictures]
 
         async for frame in live_run(context, SLOT, SLOT, cells):
-            if not frame.cells:
+            if not frame.cells:  # nothing can be drawn
+                yield tuple("" for _ in steps)
                 continue
             views = iter(frame.cells)
             rows = [[next(views) for _ in step.pictures] for step in steps]
-            yield tuple(
-                rows_html(step, words, row) if all(view.done for view in row) else None
-                for step, row in zip(steps, rows, strict=True)
-            )
+            yield tuple(_row(step, words, row) for step, row in zip(steps, rows, strict=True))
 
     async def shown(request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
         owner = str(request.session_hash)
@@ -52,6 +50,13 @@ def waiting(step: GuideStep, words: GuideWords) -> str:
     return _figures(
         (blank(request.count, 1, words.page["waiting"]), caption) for request, caption in rows
     )
+
+
+def _row(step: GuideStep, words: GuideWords, views: Sequence[CellView]) -> str | None:
+    """The pictures of a step once they are there; "" if one of them cannot be drawn."""
+    if any(view.failed for view in views):
+        return ""
+    return rows_html(step, words, views) if all(view.done for view in views) else None
 
 
 def rows_html(step: GuideStep, words: GuideWords, views: Sequence[CellView]) -> str:

@@ -39,9 +39,9 @@ class Experiment:
 
 
 def grid_against_seeds(setting: str, values: str) -> dict[str, str]:
-    """The controls of Stable Diffusion's grid, for one setting against four seeds."""
+    """The controls of Stable Diffusion's grid, for one setting against five seeds."""
     columns = {"grid-columns": setting, "grid-columns-values": values}
-    return columns | {"grid-rows": "seed", "grid-rows-values": "1, 2, 3, 4"}
+    return columns | {"grid-rows": "seed", "grid-rows-values": "1, 2, 3, 4, 5"}
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,11 @@ STEPS = (
                 "gan", "",
                 {"checkpoint": "dcgan-mnist-collapsed", "beside": "dcgan-mnist", "timeline": "6"},
             ),
+            Experiment("train", "", {"subject": "points-gan", "generator-updates": "8"}),
         ),
         (
             Excerpt(GAN_TRAIN, "train_gan", "for update in", "g_optimizer.step()"),
-            Excerpt(GAN_TRAIN, "TRAINING", '"batch_norm": False', '"decay_from"'),
+            Excerpt(GAN_TRAIN, "TRAINING", '"dcgan-mnist-collapsed"', "),"),
         ),
     ),
     GuideStep(
@@ -146,7 +147,7 @@ STEPS = (
             Experiment("guidance", "film"),
             Experiment(
                 "stable-diffusion", "grid",
-                grid_against_seeds("num_inference_steps", "1, 2, 5, 10, 25, 50"),
+                grid_against_seeds("num_inference_steps", "1, 2, 5, 10, 25"),
             ),
         ),
         (
@@ -191,7 +192,11 @@ STEPS = (
         "training",
         2,
         (GAN.model_copy(update={"snapshot": 0}), GAN),
-        (Experiment("gan", "", {"timeline": "2"}),),
+        (
+            Experiment("train", "", {"subject": "mlp-vae", "latent-dim": "20"}),
+            Experiment("train", "", {"subject": "points-gan"}),
+            Experiment("gan", "", {"timeline": "2"}),
+        ),
         (
             Excerpt(VAE_TRAIN, "train_vae", "for step in", "trainer.log", six_steps=True),
             Excerpt(GAN_TRAIN, "train_gan", "# 1. data", "trainer.log", six_steps=True),

@@ -13,6 +13,7 @@ from genlab.serving.session_runs import Stopped, Superseded
 from genlab.serving.training_slots import TrainingSlots
 from genlab.ui.components.panel import PRIVATE, chooser, numbered, seed_with_dice
 from genlab.ui.context import AppContext
+from genlab.ui.first_runs import WAITS
 from genlab.ui.tabs.train import view
 from genlab.ui.tabs.train.code import code
 from genlab.ui.tabs.train.session import CHANGING, TrainingSession
@@ -40,7 +41,9 @@ def build(context: AppContext) -> None:
                 [(about.title, name) for name, about in SUBJECTS.items()], FIRST,
             )  # fmt: skip
             with gr.Row(elem_classes=["go", "four-buttons"]):
-                generate = gr.Button("Train", variant="primary", elem_id=f"{SLOT}-generate")
+                generate = gr.Button(
+                    "Train", variant="primary", elem_id=f"{SLOT}-generate", elem_classes=[WAITS]
+                )
                 pause = gr.Button("Pause", elem_id=f"{SLOT}-pause", interactive=False)
                 step = gr.Button("Step", elem_id=f"{SLOT}-step")
                 stop = gr.Button("Stop", variant="stop", elem_id=f"{SLOT}-stop", interactive=False)
