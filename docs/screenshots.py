@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDER = PROJECT / "docs" / "screenshots"
 VIEWS = {  # file name: the tabs to open, and the name that its buttons begin with
+    "guide": (["Lab guide"], ""),
     "vae": (["VAE"], "vae"),
     "vae-reconstruct": (["VAE", "Reconstruct"], "vae-reconstruct"),
     "vae-codes": (["VAE", "2-D codes"], "vae-codes"),
@@ -65,11 +66,10 @@ def take(page: Page, view: str, path: Path) -> None:
     tabs, name = VIEWS[view]
     for tab in tabs:
         page.get_by_role("tab", name=tab, exact=True).click()
-    page.click(f"#{name}-generate")
-    expect(page.locator(f"#{name}-status")).to_contain_text(
-        re.compile(r"pictures? in"), timeout=PATIENCE
-    )
-    expect(page.locator(f"#{name}-stop")).to_be_disabled(timeout=PATIENCE)
+    if name:
+        generate(page, name)
+    else:
+        answer(page)
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)  # plots draw themselves, and hovered pictures shrink
     sideways = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -77,6 +77,23 @@ def take(page: Page, view: str, path: Path) -> None:
         raise SystemExit(f"{path.name}: the page is {sideways} pixels wider than the window")
     page.screenshot(path=path, full_page=True)
     print(path.relative_to(PROJECT))
+
+
+def generate(page: Page, name: str) -> None:
+    """Press a panel's button and wait for its pictures: not those that everybody is shown first."""
+    page.click(f"#{name}-generate")
+    expect(page.locator(f"#{name}-status")).to_contain_text(
+        re.compile(r"^(?!.*Drawn once).*pictures? in", re.S), timeout=PATIENCE
+    )
+    expect(page.locator(f"#{name}-stop")).to_be_disabled(timeout=PATIENCE)
+
+
+def answer(page: Page) -> None:
+    """Predict in the guide's open question, and reveal its answer."""
+    question = page.locator(".guide-step[data-here]")
+    question.locator("img").first.wait_for(timeout=PATIENCE)
+    question.get_by_role("radio").nth(1).check()
+    question.locator("[data-reveal]").click()
 
 
 @contextlib.contextmanager

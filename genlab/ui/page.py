@@ -90,7 +90,6 @@ def build_page(context: AppContext) -> gr.Blocks:
             for name, build in TABS.items():
                 with gr.Tab(name, id=name.lower().replace(" ", "-")):
                     build(context)
-        show_on_opening(context, page)
         if context.registry.broken:
             _broken(context.registry.broken)
         add_api(context)
@@ -102,6 +101,7 @@ def build_page(context: AppContext) -> gr.Blocks:
             forget(page, str(request.session_hash))
 
         page.unload(left)
+        show_on_opening(context, page)
     share_descriptions(page)
     context.pages.append(page)
     return page

@@ -90,6 +90,17 @@ def test_what_was_predicted_and_revealed_is_there_after_a_reload(visitor: Visito
     expect(visitor.find("guide-blur-answer")).to_be_hidden()
 
 
+def test_a_link_to_one_question_opens_it(visitor: Visitor) -> None:
+    visitor.page.locator("[data-tab-id=lab-guide]").click()
+    visitor.page.locator("#guide-list [data-go=collapse]").click()
+    link = visitor.page.url
+    assert link.endswith("#guide-collapse")
+    visitor.page.evaluate("localStorage.clear()")
+    visitor.page.goto("about:blank")
+    visitor.page.goto(link)
+    expect(visitor.find("guide-collapse").get_by_role("heading", level=2)).to_be_visible()
+
+
 def test_a_question_is_answered_by_keyboard_alone(visitor: Visitor) -> None:
     page = open_guide(visitor)
     second = page.locator(f"#guide-list [data-go={STEPS[1].key}]")

@@ -22,9 +22,13 @@ const steps = () => [...element.querySelectorAll("[data-go]")].map(button => but
 const column = key => document.getElementById(`guide-${key}`);
 const words = () => element.querySelector("[data-words]").dataset;
 
-// Writes only what is new: the observer below watches for what is put in.
+// Writes only what is new: the observer below watches for what is put in, and what is written here
+// may have been translated since.
+const written = new WeakMap();
 const write = (place, text) => {
-    if (place && place.textContent !== text) place.textContent = text;
+    if (!place || (written.get(place) ?? "") === text) return;
+    written.set(place, text);
+    place.textContent = text;
 };
 
 const show = key => {
@@ -68,6 +72,8 @@ const apply = () => {
     const tally = words().progress.replace("{done}", done).replace("{all}", keys.length);
     write(element.querySelector("[data-tally]"), tally);
     element.querySelector(".bar i").style.width = `${100 * done / keys.length}%`;
+    // What may have to be scrolled sideways on a phone can be reached by keyboard.
+    for (const wide of guide().querySelectorAll(".katex-display")) wide.tabIndex = 0;
     element.querySelector("[data-forget]").hidden =
         !Object.keys({...state.choices, ...state.ran, ...state.revealed}).length;
 };
@@ -77,12 +83,12 @@ const keep = () => {
     apply();
 };
 
-const go = (key, top = true) => {
+const go = key => {
     state.step = key;
     keep();
-    const heading = column(key)?.querySelector("h2");
-    heading?.focus({preventScroll: true});
-    if (top) guide().scrollIntoView({block: "start"});
+    history.replaceState(history.state, "", `${location.pathname}${location.search}#guide-${key}`);
+    column(key)?.querySelector("h2").focus({preventScroll: true});
+    guide().scrollIntoView({block: "start"});
 };
 
 const openGuide = () => document.querySelector('#tabs [role=tab][data-tab-id="lab-guide"]')?.click();
@@ -167,4 +173,6 @@ guide().addEventListener("change", event => {
 });
 // The questions are put in one after another, and anew when the tab is opened again.
 new MutationObserver(apply).observe(guide(), {childList: true, subtree: true});
+const named = location.hash.replace("#guide-", "");  // a link to one question
+if (steps().includes(named)) state.step = named;
 apply();
