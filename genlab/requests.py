@@ -5,6 +5,7 @@ Each family's own requests lie in `families/<family>/request.py`. Knows no torch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Self, TypeVar, get_args
 
@@ -140,5 +141,7 @@ def _shown(value: Any) -> str:
         return "empty"
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} with shape {value.shape}"
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value):
+        return value if len(value) <= 40 else value[:37] + "..."
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -54,6 +54,13 @@ def test_a_number_from_a_web_form_may_be_a_float_or_text():
     assert (request.seed, request.count) == (7, 3)
 
 
+def test_a_number_beyond_javascripts_is_told_as_it_was_typed():
+    with pytest.raises(UserError, match="^seed is 9223372036854775808, but must be a whole"):
+        parse_request(VAERequest, checkpoint="vae", seed="9223372036854775808")
+    with pytest.raises(UserError, match="^seed is 'nine', but must be"):
+        parse_request(VAERequest, checkpoint="vae", seed="nine")
+
+
 def test_requests_are_frozen():
     request = parse_request(VAERequest, checkpoint="v")
     with pytest.raises(ValueError, match="frozen"):

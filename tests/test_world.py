@@ -76,6 +76,25 @@ def test_unknown_words_are_named_once_in_order(world: World) -> None:
     assert world.unknown_words(prompt) == ["castle", "dragon"]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("a red 7 🦊", ["🦊"]),
+        ("a 👩‍🚀 on a blue background", ["👩‍🚀"]),
+        ("一只红色的靴子", ["一只红色的靴子"]),
+        ("红色，7", ["红色"]),
+        ("a red café, a naïve 7", ["café", "naïve"]),
+        ("लाल हिन्दी", ["लाल", "हिन्दी"]),
+        ("a “red” 7 – on a blue background…", []),
+        ("to the left of a 🦊, sci-fi", ["🦊", "sci-fi"]),
+    ],
+)
+def test_emoji_and_words_of_any_script_are_told_whole(
+    world: World, prompt: str, unknown: list[str]
+) -> None:
+    assert world.unknown_words(prompt) == unknown
+
+
 def test_known_prompts_have_no_unknown_words(world: World) -> None:
     rng = random.Random(1)
     for _ in range(300):

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import random
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from string import punctuation
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +24,7 @@ OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "bel
 """What the second object of a scene is to the first, for each place of the first."""
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*|\d|\S", re.ASCII)
+_JOINER = "\u200d"  # within an emoji that is made of several
 
 
 @dataclass(frozen=True)
@@ -144,10 +148,18 @@ class World:
         return words
 
     def unknown_words(self, prompt: str) -> list[str]:
-        """Words of the prompt that Toybox was never taught, in order, each once."""
+        """Words of the prompt that Toybox was never taught, in order, each once.
+
+        Emoji and words of any script are among them, whole; punctuation is not.
+        """
         taught = {*self.colours, *self.backgrounds, *self.nouns, *self.places, *self.sizes}
         taught |= self.fillers
-        unknown = [w for w in self.words(prompt) if w not in taught and any(c.isalnum() for c in w)]
+        unknown: list[str] = []
+        for plain, run in groupby(_between_spaces(prompt.lower()), str.isascii):
+            parts = list(run)
+            words = self.words(" ".join(parts)) if plain else [w.strip(punctuation) for w in parts]
+            told = (w for w in words if not w.isascii() or any(c.isalnum() for c in w))
+            unknown += [w for w in told if w not in taught]
         return list(dict.fromkeys(unknown))
 
     def parse(self, prompt: str) -> Scene | None:
@@ -311,6 +323,14 @@ class _PromptReader:
         elif self.objects and self.objects[-1].colour is None and colour in self.world.colours:
             last = self.objects[-1]
             self.objects[-1] = SceneObject(last.noun, colour, last.size, last.place)
+
+
+def _between_spaces(text: str) -> list[str]:
+    """What stands between spaces and the punctuation of other scripts than ASCII."""
+    return "".join(
+        " " if not c.isascii() and c != _JOINER and unicodedata.category(c)[0] in "PZC" else c
+        for c in text
+    ).split()
 
 
 def _rgb_table(raw: Mapping[str, list[int]]) -> Mapping[str, RGB]:

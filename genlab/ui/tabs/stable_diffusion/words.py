@@ -9,6 +9,7 @@ from genlab.toybox.prompt_adherence import world_of
 from genlab.toybox.world import World
 
 LISTED = 6  # unknown words that are named
+LETTERS = 24  # that are shown of one
 READ = 1000  # letters of a text that are looked at; longer ones are refused anyway
 
 
@@ -20,7 +21,7 @@ def help_with_words(metadata: ModelMetadata, *texts: str) -> str:
     strange = list(dict.fromkeys(w for text in texts for w in world.unknown_words(text[:READ])))
     if not strange:
         return ""
-    listed = " or ".join(f"“{escape(word)}”" for word in strange[:LISTED])
+    listed = " or ".join(f"“{escape(_short(word))}”" for word in strange[:LISTED])
     more = " and more" if len(strange) > LISTED else ""
     listing = "".join(
         f"<dt>{kind}</dt><dd>{escape(', '.join(words))}</dd>"
@@ -30,6 +31,10 @@ def help_with_words(metadata: ModelMetadata, *texts: str) -> str:
         f'<div class="note words"><p>{escape(metadata.title)} does not know {listed}{more}.</p>'
         f"<details><summary>What it knows</summary><dl>{listing}</dl></details></div>"
     )
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= LETTERS else word[: LETTERS - 3] + "..."
 
 
 def vocabulary(world: World) -> dict[str, list[str]]:
