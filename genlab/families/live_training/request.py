@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -78,6 +78,9 @@ def subjects() -> tuple[str, ...]:
     return tuple(SUBJECTS)
 
 
+CHOICES: dict[str, Any] = {"choices": subjects}
+
+
 class TrainRequest(Request):
     """Take a training so many steps further: from its start, or from where ``state`` says.
 
@@ -90,7 +93,7 @@ class TrainRequest(Request):
         min_length=1, max_length=64, description="requests of one training have the same"
     )
     subject: Annotated[str, one_of(subjects)] = Field(
-        "mlp-vae", description="what is trained", json_schema_extra={"choices": subjects}
+        "mlp-vae", description="what is trained", json_schema_extra=CHOICES
     )
     seed: int = Field(0, ge=0, le=MAX_SEED, description="same seed, same training")
     latent_dim: int = Field(20, ge=1, le=64, description="numbers in a code z")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,13 +10,14 @@ import gradio as gr
 
 from genlab.families.live_training.request import SUBJECTS, TrainRequest
 from genlab.requests import UserError, parse_request
-from genlab.serving.session_runs import Stopped, Superseded
+from genlab.serving.session_runs import Run, Stopped, Superseded
 from genlab.serving.training_slots import TrainingSlots
 from genlab.ui.components.panel import PRIVATE, chooser, numbered, seed_with_dice
 from genlab.ui.context import AppContext
 from genlab.ui.first_runs import WAITS
 from genlab.ui.tabs.train import view
 from genlab.ui.tabs.train.code import code
+from genlab.ui.tabs.train.keep import Kept, keep
 from genlab.ui.tabs.train.session import CHANGING, TrainingSession
 
 SLOT = "train"
@@ -31,7 +33,7 @@ def build(context: AppContext) -> None:
     """Add the tab's content to the page."""
     settings = context.settings
     slots = TrainingSlots(settings.trainings, settings.training_seconds)
-    sessions: dict[str, TrainingSession] = {}  # of those who train now, by owner
+    sessions: dict[Run, TrainingSession] = {}  # of those who train now
     subject = SUBJECTS[FIRST]
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["bench", "training"]):
@@ -48,6 +50,9 @@ def build(context: AppContext) -> None:
                 step = gr.Button("Step", elem_id=f"{SLOT}-step")
                 stop = gr.Button("Stop", variant="stop", elem_id=f"{SLOT}-stop", interactive=False)
             status = gr.HTML(elem_id=f"{SLOT}-status", elem_classes=["status", "flush"])
+            download = gr.DownloadButton(
+                "Download the checkpoint", visible=False, elem_id=f"{SLOT}-download"
+            )
             with gr.Column(visible=subject.family == "vae") as of_vae:
                 kl, _ = numbered(
                     f"{SLOT}-kl-weight", "KL weight",
@@ -63,7 +68,8 @@ def build(context: AppContext) -> None:
                 )
                 updates, _ = numbered(
                     f"{SLOT}-generator-updates", "Updates of G",
-                    "Of the generator, for each one of the discriminator.", 1, 10, 1,
+                    "Of the generator, for each one of the discriminator. 5: points collapse.",
+                    1, 10, 1,
                 )  # fmt: skip
             latent, _ = numbered(
                 f"{SLOT}-latent-dim", "Latent size",
@@ -86,12 +92,11 @@ def build(context: AppContext) -> None:
 
     inputs = [what, seed, latent, kl, rate, other_rate, updates]
     names = ("subject", "seed", "latent_dim", *CHANGING)
-    shown = [status, pause, stop, samples, curves, lights]
+    shown = [status, pause, stop, samples, curves, lights, download]
 
     async def train(
         request: gr.Request, *values: Any, paused: bool = False
     ) -> AsyncIterator[tuple[Any, ...]]:
-        owner = str(request.session_hash)
         try:
             asked = parse_request(TrainRequest, run="new", **_given(names, values))
         except UserError as error:
@@ -100,25 +105,33 @@ def build(context: AppContext) -> None:
         session = TrainingSession(asked, slots.training(), paused)
         if paused:
             session.walk()
-        with context.runs.run(owner, SLOT) as run:
-            sessions[owner] = session
+        with context.runs.run(str(request.session_hash), SLOT) as run:
+            sessions[run] = session
             try:
                 async for _ in session.follow(run):
                     yield view.frame(session)
-                yield view.ended(session, "Its time is over.")
+                yield view.ended(session, "Its time is over.", await keep_it(run, session))
             except UserError as error:
-                yield view.ended(session, str(error), wrong=True)
+                yield view.ended(session, str(error), await keep_it(run, session), wrong=True)
             except Stopped:
-                yield view.ended(session, "Stopped. The engine is free again.")
+                kept = await keep_it(run, session)
+                yield view.ended(session, "Stopped. The engine is free again.", kept)
             except Superseded:
                 return
             finally:
-                if sessions.get(owner) is session:
-                    del sessions[owner]
+                del sessions[run]
+
+    async def keep_it(run: Run, session: TrainingSession) -> Kept:
+        return await asyncio.to_thread(keep, context.registry, run.owner, session)
+
+    def session_of(request: gr.Request) -> TrainingSession | None:
+        """What the visitor trains now; a page that came back has its runs, see `RunRegistry`."""
+        owner = str(request.session_hash)
+        return next((own for run, own in sessions.items() if run.owner == owner), None)
 
     async def lead(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         """One of the six further, or the first of a new training."""
-        session = sessions.get(str(request.session_hash))
+        session = session_of(request)
         if session is not None:
             session.walk()
             yield view.frame(session)
@@ -127,12 +140,12 @@ def build(context: AppContext) -> None:
             yield frame
 
     def pause_or_go_on(request: gr.Request) -> None:
-        session = sessions.get(str(request.session_hash))
+        session = session_of(request)
         if session is not None:
             session.pause_or_go_on()
 
     def change(request: gr.Request, *values: Any) -> None:
-        session = sessions.get(str(request.session_hash))
+        session = session_of(request)
         if session is None:
             return
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from genlab.families.live_training.request import SUBJECTS
 from genlab.ui.components.pictures import blank
 from genlab.ui.components.progress import error_line, how_far, status_line
 from genlab.ui.tabs.train.code import lights, shares, walked
+from genlab.ui.tabs.train.keep import Kept
 from genlab.ui.tabs.train.plots import PLOTS, Plot, curves, digits, points
 from genlab.ui.tabs.train.session import TrainingSession
 
@@ -18,22 +20,29 @@ UNSEEN = "Samples from the same z, once a second"
 
 
 def frame(session: TrainingSession) -> tuple[Any, ...]:
-    """Status, Pause, Stop, samples, curves and lights while it is followed."""
+    """Status, Pause, Stop, samples, curves, lights and Download while it is followed."""
     pause = gr.update(value="Go on" if session.paused else "Pause", interactive=True)
-    return (_status(session), pause, gr.update(interactive=True), *_shown(session))
+    hidden = gr.update(visible=False)
+    return (_status(session), pause, gr.update(interactive=True), *_shown(session), hidden)
 
 
-def ended(session: TrainingSession, why: str, wrong: bool = False) -> tuple[Any, ...]:
+def ended(session: TrainingSession, why: str, kept: Kept, wrong: bool = False) -> tuple[Any, ...]:
     """The same once it has ended; ``wrong`` if it could not go on."""
-    status = error_line(why) if wrong else status_line(f"{_so_far(session)} {why}".strip())
-    off = gr.update(interactive=False)
     session.paused = True
-    return (status, gr.update(value="Pause", interactive=False), off, *_shown(session))
+    status = error_line(why) if wrong else status_line(f"{_so_far(session)} {why}".strip())
+    note = f'<p class="note">{escape(kept.note)}</p>' if kept.note else ""
+    return (
+        status + note,
+        gr.update(value="Pause", interactive=False),
+        gr.update(interactive=False),
+        *_shown(session),
+        gr.update(value=kept.archive, visible=kept.archive is not None),
+    )
 
 
 def complaint(sentence: str) -> tuple[Any, ...]:
     """The same when nothing could begin."""
-    return (error_line(sentence), *[gr.skip()] * 5)
+    return (error_line(sentence), *[gr.skip()] * 6)
 
 
 def nothing(subject: str) -> str:
