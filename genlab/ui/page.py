@@ -32,7 +32,8 @@ Elements that tests, the lab guide and screenshots name by id:
   compare-toybox, compare-real.
 - Train: train-subject, train-kl-weight, train-learning-rate, train-discriminator-rate,
   train-generator-updates, train-latent-dim, train-seed, train-dice; train-generate, train-pause,
-  train-step, train-stop, train-status, train-download; train-samples, train-curves, train-loop, train-lights.
+  train-step, train-stop, train-status, train-download; train-samples, train-curves, train-loop,
+  train-lights.
 - Page: header, broken (only when a checkpoint could not be read).
 """
 
