@@ -11,6 +11,7 @@ import numpy as np
 from genlab.engine.events import Cancelled, Event, Result
 from genlab.formats.metadata import ModelMetadata
 from genlab.generation_metadata import GenerationMetadata, for_pictures
+from genlab.models.own import OwnModels
 from genlab.requests import Request, SampleRequest, UserError
 from genlab.serving.client import Client, ServingFigures, Ticket
 from genlab.settings import Settings
@@ -51,6 +52,7 @@ class FakeRegistry:
     """Has a model of one family under every name but "missing"."""
 
     broken: dict[str, str] = {}
+    own = OwnModels(None)
 
     def __init__(self, family: str = "vae") -> None:
         self.family = family
@@ -114,6 +116,9 @@ class ListedRegistry(FakeRegistry):
         if name not in self.entries:
             raise UserError(f"There is no checkpoint called {name!r}.")
         return self.entries[name]
+
+    def find(self, name: str) -> ModelMetadata | None:
+        return self.entries.get(name)
 
     def of_family(self, family: str) -> list[ModelMetadata]:
         return [metadata for metadata in self.entries.values() if metadata.family == family]

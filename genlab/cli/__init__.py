@@ -1,4 +1,4 @@
-"""`python -m genlab`: train, list, sample, evaluate, deploy. Knows no page and no family.
+"""`python -m genlab`: from training to sharing a checkpoint. Knows no page and no family.
 
 No torch at import time: only the commands that draw or train wait for it.
 """
@@ -18,6 +18,8 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from genlab.cli.deploy import deploy
+from genlab.cli.export import export_checkpoint, push
+from genlab.cli.import_checkpoint import import_checkpoint
 from genlab.cli.sample import command
 from genlab.cli.serve import serve
 from genlab.cli.serving import open_registry, serving, settings_for
@@ -161,6 +163,9 @@ def build_app() -> typer.Typer:
     app.command("list")(list_command)
     app.command("sample")(command(FAMILIES.values()))
     app.command("evaluate")(evaluate_command)
+    app.command("import")(import_checkpoint)
+    app.command("export")(export_checkpoint)
+    app.command("push")(push)
     app.command("serve")(serve)
     app.command("deploy")(deploy)
     return app

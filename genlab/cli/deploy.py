@@ -79,7 +79,7 @@ def upload(plan: SpacePlan, private: bool = False, sleep_minutes: int = ASLEEP_A
     hub = HfApi()
     about = HARDWARE[plan.hardware]
     sleep = 60 * sleep_minutes if about.billed else None
-    with _sentences(plan.space):
+    with hub_sentences(plan.space):
         check_account(hub.whoami(), plan)
         address = hub.create_repo(
             plan.space,
@@ -154,7 +154,7 @@ def _changed_pins(plan: SpacePlan) -> list[str]:
 
 
 @contextmanager
-def _sentences(space: str) -> Iterator[None]:
+def hub_sentences(what: str) -> Iterator[None]:
     """Turns what the hub's client raises into UserError with one sentence."""
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
@@ -173,8 +173,8 @@ def _sentences(space: str) -> Iterator[None]:
         if status == 401:
             raise UserError("The token is not valid any more: call `hf auth login`.") from None
         if status == 402:
-            raise UserError(f"This account's plan does not pay for {space}: {said}") from None
-        raise UserError(f"huggingface.co refused {space}: {said}") from None
+            raise UserError(f"This account's plan does not pay for {what}: {said}") from None
+        raise UserError(f"huggingface.co refused {what}: {said}") from None
     except Exception as error:
         if isinstance(error, OSError) or type(error).__module__.startswith("httpx"):
             raise UserError("huggingface.co cannot be reached; nothing more was done.") from None

@@ -69,7 +69,9 @@ class Graph:
         options.add_session_config_entry("session.dynamic_block_base", "16")
         try:
             return onnxruntime.InferenceSession(
-                _exported(module, example), options, providers=["CPUExecutionProvider"]
+                exported(module, example, _names(example)),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:
             log.warning("no graph of a %s: %r", type(self._network).__name__, error)
@@ -92,9 +94,18 @@ def _names(inputs: Sequence[Tensor]) -> list[str]:
     return [f"rows{k}" for k in range(len(inputs))]
 
 
-def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> bytes:
-    """The module in the ONNX format, for any number of rows."""
-    names, file = _names(example), io.BytesIO()
+def exported(
+    module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str], answer: str = "answer"
+) -> bytes:
+    """The module in the ONNX format, for any number of rows.
+
+    Args:
+        module: called with the example.
+        example: two rows or more of each input.
+        names: what the inputs are called.
+        answer: what the output is called.
+    """
+    file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         # dynamo=True, the exporter that is to follow this one, takes 20 s for Toybox instead of 1.
@@ -102,9 +113,9 @@ def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> bytes:
             module,
             example,
             file,  # type: ignore[arg-type]
-            input_names=names,
-            output_names=["answer"],
-            dynamic_axes={name: {0: "row"} for name in (*names, "answer")},
+            input_names=list(names),
+            output_names=[answer],
+            dynamic_axes={name: {0: "row"} for name in (*names, answer)},
             dynamo=False,
         )
     return file.getvalue()

@@ -132,14 +132,16 @@ class FamilyDescription:
             ``open(metadata: ModelMetadata, device: Device, find: Find) -> Runner``.
         check: a cheap look at path and card; no torch, headers only; raises BrokenCheckpoint.
         count_parameters: numbers in the weights at a path, from headers.
+        own_config: the config.json of the family's own network that has weights of these shapes,
+            by name; None if it has none.
         facts: what of the files the page, API and CLI show or need: plain values by name.
         check_request: raises UserError if this model cannot serve this request.
         endpoint: of the API; None if a script cannot ask for samples.
         options: what the command line calls a field, where it is not the field's own name.
         columns: of the Compare tab.
         strip: the figures shown under its pictures, in order.
-        measured_sample: figures are of at least so many pictures, those shown among them, where
-            drawing more costs next to nothing; 0: of those shown alone.
+        measured_sample: figures are of a population of so many pictures, where drawing them costs
+            little; 0: of those shown alone.
         own_figures: JSON values from a request, its result and what a judge answered (or None).
         judge: how it judges others' pictures, for families that do.
         evaluate: "module:function" that measures a checkpoint.
@@ -154,6 +156,7 @@ class FamilyDescription:
     runner: str
     check: Callable[[Path, Mapping[str, Any]], None]
     count_parameters: Callable[[Path], int]
+    own_config: Callable[[Mapping[str, Sequence[int]]], Mapping[str, Any] | None] = _anything
     facts: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] = _nothing
     check_request: Callable[[Any, ModelMetadata, Find], None] = _anything
     endpoint: Endpoint | None = None

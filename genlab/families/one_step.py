@@ -43,7 +43,7 @@ class OneStepRunner(Runner):
 
     @property
     def nbytes(self) -> int:
-        return parameter_bytes(self.network)
+        return parameter_bytes(self.network) + getattr(self.network, "file_bytes", 0)
 
     # --- what a family adds -----------------------------------------------------------------
 

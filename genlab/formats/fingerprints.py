@@ -8,17 +8,24 @@ from pathlib import Path
 
 from genlab.formats.metadata import BrokenCheckpoint
 
+ENDINGS = (".safetensors", ".onnx")  # of files that hold weights
 BLOCK = 1 << 20  # bytes read at once
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, sorted by path; of one that is a file, itself."""
-    files = [path] if path.is_file() else path.rglob("*.safetensors")
+    """The safetensors and ONNX files of a checkpoint, sorted by path; of a file, itself."""
+    files = [path] if path.is_file() else [f for end in ENDINGS for f in path.rglob(f"*{end}")]
     return sorted(files, key=lambda p: p.as_posix())
 
 
+def sha256_of_file(path: Path) -> str:
+    """The sha256 of one file, as ``sha256sum`` gives it; raises OSError."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def sha256_of(path: Path) -> str:
-    """``cat`` of a checkpoint's safetensors files, sorted by path, through ``sha256sum``.
+    """``cat`` of a checkpoint's safetensors and ONNX files, sorted by path, through ``sha256sum``.
 
     Reads every byte: not for a thread where others wait.
 

@@ -111,6 +111,20 @@ class OwnModels:
         with self._lock:
             return self._models.setdefault(name, _Own(metadata, "", 0)).metadata
 
+    def adopt(self, owner: str, heir: str) -> None:
+        """Give a visitor's models to the page with which they come back."""
+        with self._lock:
+            for own in self._models.values():
+                if own.owner == owner:
+                    own.owner = heir
+
+    def drop(self, owner: str, name: str) -> None:
+        """Remove one of a visitor's models; nothing happens if it is not theirs."""
+        with self._lock:
+            own = self._models.get(name)
+            gone = [self._models.pop(name)] if own is not None and own.owner == owner else []
+        self._remove(gone)
+
     def forget(self, owner: str) -> None:
         """Remove a visitor's models: they have left."""
         with self._lock:

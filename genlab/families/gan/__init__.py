@@ -17,6 +17,12 @@ from genlab.evaluation.figures import (
     SECONDS,
     SHARPNESS,
 )
+from genlab.families.conditional import (
+    check_label,
+    check_network,
+    drawing_facts,
+    parameters,
+)
 from genlab.families.description import (
     MEASURED_SAMPLE,
     ColumnSettings,
@@ -25,29 +31,31 @@ from genlab.families.description import (
     FamilyDescription,
     Find,
 )
-from genlab.families.gan.layout import snapshot_path, snapshot_steps, weight_shapes
+from genlab.families.gan.layout import own_config, snapshot_path, snapshot_steps, weight_shapes
 from genlab.families.gan.request import GANRequest
 from genlab.formats.headers import check_weights
-from genlab.formats.hub_layout import check_hub_folder, count_parameters, read_json
+from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, UserError, parse_request
 
 
 def check(path: Path, card: Mapping[str, Any]) -> None:
-    """Raise BrokenCheckpoint unless folder and snapshots hold one kind of `DCGAN`; headers only."""
-    check_hub_folder(path, weight_shapes, "DCGAN")
-    wanted = weight_shapes(read_json(path / "config.json"))
-    for step in snapshot_steps(path):
-        check_weights([snapshot_path(path, step)], wanted)
+    """Raise BrokenCheckpoint unless folder and snapshots hold one kind of GAN; headers only."""
+    check_network(path, weight_shapes, "generator", "DCGAN")
+    if steps := snapshot_steps(path):
+        wanted = weight_shapes(read_json(path / "config.json"))
+        for step in steps:
+            check_weights([snapshot_path(path, step)], wanted)
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
-    """``snapshots``: the training steps that it can show, ascending."""
-    return {"snapshots": snapshot_steps(path)}
+    """``snapshots``: the training steps that it can show, ascending; more by `drawing_facts`."""
+    return {"snapshots": snapshot_steps(path)} | drawing_facts(path)
 
 
 def check_request(request: GANRequest, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError unless the model kept the snapshot that is asked for."""
+    """Raise UserError unless the model has the class, and kept the snapshot, that is asked for."""
+    check_label(request.label, metadata)
     steps = metadata.facts.get("snapshots", ())
     if request.snapshot is None or request.snapshot in steps:
         return
@@ -63,8 +71,11 @@ def scores(request: GANRequest, result: Result, judged: Result | None) -> dict[s
     """``discriminator``: the probability that each picture is real, as it says itself.
 
     ``discriminator_histogram``: the share of the result's pictures in each tenth of that, from
-    surely fake to surely real. The result may be a larger sample than what was asked for.
+    surely fake to surely real. The result may be a larger sample than what was asked for. {} for a
+    GAN whose discriminator is not here.
     """
+    if "scores" not in result.extras:
+        return {}
     sure = result.extras["scores"].ravel()
     shares = np.histogram(sure, bins=10, range=(0, 1))[0] / len(sure)
     return {
@@ -74,7 +85,9 @@ def scores(request: GANRequest, result: Result, judged: Result | None) -> dict[s
 
 
 def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]:
-    values = {"seed": settings.seed, "count": settings.count}
+    values: dict[str, Any] = {"seed": settings.seed, "count": settings.count}
+    if metadata.facts.get("classes"):
+        values["label"] = settings.label
     return [parse_request(GANRequest, checkpoint=metadata.name, **values)]
 
 
@@ -84,14 +97,15 @@ FAMILY = FamilyDescription(
     requests=(GANRequest,),
     runner="genlab.families.gan.runner:GANRunner",
     check=check,
-    count_parameters=count_parameters,
+    own_config=own_config,
+    count_parameters=parameters,
     facts=facts,
     check_request=check_request,
     endpoint=Endpoint(
         name="gan_sample",
         summary="Run a generator. Returns picture files and figures (with D's scores).",
         checkpoint="dcgan-mnist",
-        fields=("checkpoint", "seed", "count", "snapshot"),
+        fields=("checkpoint", "seed", "count", "snapshot", "label"),
     ),
     columns=(
         CompareColumn(

@@ -35,4 +35,6 @@ def evaluate(
     """
     count = samples or SAMPLES
     measured = measure_samples(client, metadata, registry, data, count, GANRequest, ClassifyRequest)
-    return {**measured.figures, "discriminator_score": float(measured.extras["scores"].mean())}
+    scores = measured.extras.get("scores")  # None: its discriminator is not here
+    own = {} if scores is None else {"discriminator_score": float(scores.mean())}
+    return {**measured.figures, **own}

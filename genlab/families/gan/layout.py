@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genlab.families import layout
 from genlab.families.layout import Shapes, convolution, linear, transposed_convolution
+from genlab.formats import layers
 from genlab.formats.metadata import BrokenCheckpoint
 
 
 def weight_shapes(config: Mapping[str, Any]) -> Shapes:
-    """What `DCGAN(**config).state_dict()` holds; raises if a configuration is none of it."""
+    """What the network of a configuration holds; raises if it makes none.
+
+    It is a `DCGAN`, or one whose layers the configuration lists.
+    """
+    if layers.is_described(config):
+        return layers.weight_shapes(config)
     return _shapes(**config)
+
+
+def own_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
+    """The configuration of the `DCGAN` that has these weights; None if none has."""
+    try:
+        config = {
+            "latent_dim": shapes["generator.0.weight"][1],
+            "channels": [shapes[f"discriminator.{k}.weight"][0] for k in (0, 2)],
+            "hidden": shapes["generator.0.weight"][0],
+            "batch_norm": "generator.1.running_mean" in shapes,
+        }
+        return config if _shapes(**config) == shapes else None
+    except (KeyError, IndexError, ValueError, TypeError):
+        return None
 
 
 def _shapes(

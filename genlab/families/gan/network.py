@@ -68,3 +68,7 @@ class DCGAN(nn.Module, PyTorchModelHubMixin):
     def forward(self, z: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in [-1, 1] of z (B, latent_dim)."""
         return self.generator(z)
+
+    def score(self, images: Tensor) -> Tensor:
+        """The discriminator's logits (B,) of images (B, 1, 28, 28) in [-1, 1]."""
+        return self.discriminator(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from genlab.families.conditional import LABEL
 from genlab.requests import SampleRequest
 
 
@@ -14,6 +15,8 @@ class GANRequest(SampleRequest):
         None, ge=0, le=10**9, description="a training step of a GAN that kept a snapshot of it"
     )
 
+    label: int | None = Field(None, ge=0, le=999, description=LABEL)
+
     @property
     def as_trained(self) -> bool:
-        return self.snapshot is None
+        return self.snapshot is None and self.label is None

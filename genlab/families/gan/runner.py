@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from genlab.engine.device import Device
 from genlab.engine.events import Result
@@ -19,7 +19,8 @@ from genlab.families.gan.layout import snapshot_path
 from genlab.families.gan.network import DCGAN
 from genlab.families.gan.request import GANRequest
 from genlab.families.one_step import OneStepRunner
-from genlab.formats.hub_layout import load_hub_module, read_json
+from genlab.families.open_network import label_rows, open_network
+from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import UserError
 
@@ -28,23 +29,24 @@ class GANRunner(OneStepRunner):
     """Serves `GANRequest`; extras: `scores`, the discriminator's opinion of each picture.
 
     A score is float32 in [0, 1]: the probability that the picture is real, as the discriminator
-    of the same training step sees it.
+    of the same training step sees it. There are none where a GAN came without its discriminator.
     """
 
     network_class = DCGAN
 
-    def __init__(self, network: DCGAN, device: Device, folder: Path) -> None:
+    def __init__(self, network: nn.Module, device: Device, folder: Path) -> None:
         super().__init__(network, device)
         self._folder = folder
-        self._networks: dict[int | None, DCGAN] = {None: self.network}
+        self._networks: dict[int | None, Any] = {None: self.network}
 
     @classmethod
     def open(cls, metadata: ModelMetadata, device: Device, find: Find) -> Self:
-        return cls(load_hub_module(DCGAN, metadata.path), device, metadata.path)
+        return cls(open_network(metadata.path, DCGAN), device, metadata.path)
 
     @property
     def nbytes(self) -> int:
-        return parameter_bytes(*self._networks.values())
+        in_file = getattr(self.network, "file_bytes", 0)
+        return parameter_bytes(*self._networks.values()) + in_file
 
     def batch_key(self, request: GANRequest) -> tuple[str, ...]:
         return (*super().batch_key(request), str(request.snapshot))
@@ -55,23 +57,26 @@ class GANRunner(OneStepRunner):
         return super().start(jobs)
 
     def inputs(self, request: GANRequest, part: slice) -> tuple[Tensor, ...]:
-        return (noise_rows(generators(request, part), (self.network.latent_dim,)),)  # z
+        z = noise_rows(generators(request, part), (self.network.latent_dim,))
+        return z, *label_rows(self.network, request, part)
 
     def outputs(self, request: GANRequest, *rows: Tensor) -> dict[str, Tensor]:
         network = self._networks[request.snapshot]
-        images = self.device.call(network.generator, *rows)
-        scores = self.device.call(network.discriminator, images).sigmoid()
-        return {"images": images, "scores": scores}
+        images = self.device.call(network, *rows)
+        if not getattr(network, "scores", True):
+            return {"images": images}
+        return {"images": images, "scores": self.device.call(network.score, images).sigmoid()}
 
     def report(self, request: GANRequest, outputs: dict[str, Tensor]) -> Result:
-        return Result(to_uint8(outputs["images"]), {"scores": outputs["scores"].numpy()})
+        images = to_uint8(outputs.pop("images"))
+        return Result(images, {name: value.numpy() for name, value in outputs.items()})
 
     def _load(self, snapshot: int | None) -> None:
         """Make a snapshot's networks ready: two megabytes, read once."""
         if snapshot in self._networks:
             return
         assert snapshot is not None  # the finished network is there from the start
-        network = DCGAN(**read_json(self._folder / "config.json"))
+        network = type(self.network)(**read_json(self._folder / "config.json"))
         try:
             tensors = load_file(snapshot_path(self._folder, snapshot))
             network.load_state_dict(tensors)  # copies half precision into single

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from genlab.evaluation.figures import CLASSES, CONFIDENCE, FID, SECONDS, SHARPNESS
-from genlab.families.checks import check_grey
+from genlab.families.conditional import (
+    check_label,
+    check_network,
+    check_pictures,
+    drawing_facts,
+    parameters,
+)
 from genlab.families.description import (
     MEASURED_SAMPLE,
     ColumnSettings,
@@ -16,31 +22,34 @@ from genlab.families.description import (
     FamilyDescription,
     Find,
 )
-from genlab.families.vae.layout import weight_shapes
+from genlab.families.vae.layout import own_config, weight_shapes
 from genlab.families.vae.request import ReconstructRequest, VAERequest
-from genlab.formats.hub_layout import check_hub_folder, count_parameters, read_json
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, parse_request
 
 
 def check(path: Path, card: Mapping[str, Any]) -> None:
-    """Raise BrokenCheckpoint unless the folder holds a `ConvVAE`; headers only."""
-    check_hub_folder(path, weight_shapes, "ConvVAE")
+    """Raise BrokenCheckpoint unless the folder holds a VAE; headers only."""
+    check_network(path, weight_shapes, "decoder", "ConvVAE")
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
-    """``latent_dim``: how many numbers a code has."""
-    return {"latent_dim": int(read_json(path / "config.json")["latent_dim"])}
+    """``latent_dim``, ``classes``, ``image`` and ``reconstructs``; see `drawing_facts`."""
+    return drawing_facts(path)
 
 
 def check_request(request: Request, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError for pictures that the network cannot take."""
+    """Raise UserError for pictures that the network cannot take, or a class that it has not."""
     if isinstance(request, ReconstructRequest):
-        check_grey(request)
+        check_pictures(request, metadata)
+    elif isinstance(request, VAERequest):
+        check_label(request.label, metadata)
 
 
 def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]:
-    values = {"seed": settings.seed, "count": settings.count}
+    values: dict[str, Any] = {"seed": settings.seed, "count": settings.count}
+    if metadata.facts.get("classes"):
+        values["label"] = settings.label
     return [parse_request(VAERequest, checkpoint=metadata.name, **values)]
 
 
@@ -50,14 +59,15 @@ FAMILY = FamilyDescription(
     requests=(VAERequest, ReconstructRequest),
     runner="genlab.families.vae.runner:VAERunner",
     check=check,
-    count_parameters=count_parameters,
+    own_config=own_config,
+    count_parameters=parameters,
     facts=facts,
     check_request=check_request,
     endpoint=Endpoint(
         name="vae_sample",
         summary="Decode temperature * z, z ~ N(0, I). Returns picture files and figures.",
         checkpoint="vae-mnist-20d",
-        fields=("checkpoint", "seed", "count", "temperature"),
+        fields=("checkpoint", "seed", "count", "temperature", "label"),
     ),
     columns=(
         CompareColumn(

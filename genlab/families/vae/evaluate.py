@@ -25,6 +25,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """The figures of `measure_samples`, and the mean squared error of reconstructions in [0, 1].
 
+    The latter only where there is an encoder.
+
     Args:
         client: where the checkpoint and its judge are served.
         metadata: of the checkpoint.
@@ -38,6 +40,8 @@ def evaluate(
     """
     count = samples or SAMPLES
     measured = measure_samples(client, metadata, registry, data, count, VAERequest, ClassifyRequest)
+    if not metadata.facts.get("reconstructs", True):
+        return dict(measured.figures)
     request = parse_request(ReconstructRequest, checkpoint=metadata.name, images=measured.test)
     (result,) = draw(client, [request])
     error = (result.images.astype(np.float32) - measured.test.astype(np.float32)) / 255.0

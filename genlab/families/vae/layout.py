@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genlab.families.layout import Shapes, convolution, linear, transposed_convolution
+from genlab.formats import layers
 
 
 def weight_shapes(config: Mapping[str, Any]) -> Shapes:
-    """What `ConvVAE(**config).state_dict()` holds; raises if a configuration is none of it."""
+    """What the network of a configuration holds; raises if it makes none.
+
+    It is a `ConvVAE`, or one whose layers the configuration lists.
+    """
+    if layers.is_described(config):
+        return layers.weight_shapes(config)
     return _shapes(**config)
+
+
+def own_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
+    """The configuration of the `ConvVAE` that has these weights; None if none has."""
+    try:
+        depth = sum(
+            bool(re.fullmatch(r"decoder\.\d+\.weight", n)) for n in shapes if _flat(shapes, n)
+        )
+        config = {
+            "latent_dim": shapes["decoder.0.weight"][1],
+            "channels": [shapes[f"encoder.{k}.weight"][0] for k in (0, 2)],
+            "hidden": shapes["decoder.0.weight"][0],
+            "depth": depth - 1,
+            "blocks": sum(bool(re.fullmatch(r"decoder\.\d+\.f\.0\.weight", n)) for n in shapes),
+        }
+        return config if _shapes(**config) == shapes else None
+    except (KeyError, IndexError, ValueError, TypeError):
+        return None
+
+
+def _flat(shapes: Mapping[str, Sequence[int]], name: str) -> bool:
+    return len(shapes[name]) == 2
 
 
 def _shapes(

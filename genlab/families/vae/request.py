@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from genlab.families.conditional import LABEL
 from genlab.requests import ImagesRequest, SampleRequest
 
 
@@ -13,10 +14,11 @@ class VAERequest(SampleRequest):
     temperature: float = Field(
         1.0, ge=0, le=3, allow_inf_nan=False, description="scale of a VAE's z"
     )
+    label: int | None = Field(None, ge=0, le=999, description=LABEL)
 
     @property
     def as_trained(self) -> bool:
-        return self.temperature == 1
+        return self.temperature == 1 and self.label is None
 
 
 class ReconstructRequest(ImagesRequest):

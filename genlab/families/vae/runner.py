@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
+from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.engine.runner import generators, noise_rows
 from genlab.engine.tensors import to_tensor, to_uint8
+from genlab.families.description import Find
 from genlab.families.one_step import OneStepRunner
+from genlab.families.open_network import label_rows, open_network
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import ReconstructRequest, VAERequest
+from genlab.formats.metadata import ModelMetadata
 
 
 class VAERunner(OneStepRunner):
@@ -21,16 +27,21 @@ class VAERunner(OneStepRunner):
 
     network_class = ConvVAE
 
+    @classmethod
+    def open(cls, metadata: ModelMetadata, device: Device, find: Find) -> Self:
+        return cls(open_network(metadata.path, ConvVAE), device)
+
     def inputs(self, request: VAERequest | ReconstructRequest, part: slice) -> tuple[Tensor, ...]:
         if isinstance(request, ReconstructRequest):
             return (to_tensor(request.images[part]),)  # (N, 1, 28, 28)
         noise = noise_rows(generators(request, part), (self.network.latent_dim,))
-        return (request.temperature * noise,)  # (N, latent_dim)
+        z = request.temperature * noise  # (N, latent_dim)
+        return z, *label_rows(self.network, request, part)
 
     def outputs(self, request: VAERequest | ReconstructRequest, *rows: Tensor) -> dict[str, Tensor]:
-        (inputs,) = rows
+        inputs = rows[0]
         if isinstance(request, VAERequest):
-            return {"images": self.device.call(self.network.decode, inputs), "z": inputs}
+            return {"images": self.device.call(self.network.decode, *rows), "z": inputs}
         posterior = self.device.call(lambda x: torch.cat(self.network.encode(x), dim=1), inputs)
         mu, logvar = posterior.chunk(2, dim=1)
         images = self.device.call(self.network.decode, mu)
