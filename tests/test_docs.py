@@ -136,7 +136,7 @@ def test_every_runtime_dependency_is_pinned_exactly() -> None:
 def test_what_the_code_imports_is_pinned_and_nothing_else() -> None:
     named = {"PIL": "pillow", "yaml": "PyYAML", "pythonjsonlogger": "python_json_logger"}
     # the others import under their own names
-    unseen = {"accelerate", "onnx", "peft"}  # diffusers loads by two, torch exports by the other
+    unseen = {"accelerate", "peft"}  # diffusers loads by them
     elsewhere = {"spaces"}  # in no pin: only ZeroGPU has it, where `deploy` asks for it
     wanted = {
         name.split(".")[0]
