@@ -64,9 +64,7 @@ def run_is_seen(page: Page, tab: str) -> None:
     if tab == "train":
         page.locator("#train-stop").click()
     else:
-        expect(page.locator(".go button:has-text('Stop'):visible").first).to_be_disabled(
-            timeout=PATIENCE
-        )
+        expect(page.locator("button[id$=-stop]:visible").first).to_be_disabled(timeout=PATIENCE)
     expect(page.locator(SHOWN).locator("visible=true").first).to_be_visible()
 
 
