@@ -116,8 +116,8 @@ def test_stopping_one_request_of_a_lease_spares_its_steps_and_not_the_others(
     assert visit["kinds"][-1] == "Cancelled"
     end, steps = visit["first's"]
     assert end == "Cancelled", "the leased process was told"
-    assert steps < 50, "of two hundred"
-    assert visit["second's"] == ["Result", 60]
+    assert steps < 30, "of a hundred"
+    assert visit["second's"] == ["Result", 40]
     assert names(visit).count("schedule") == 1
 
 

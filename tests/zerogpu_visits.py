@@ -148,7 +148,7 @@ class Visits:
     def stop_one(self) -> dict[str, Any]:
         """One of two requests of a lease; how far each was drawn."""
         before = len(self.drawn)
-        both = self.request(steps=200, count=16), self.request(steps=60, count=1)
+        both = self.request(steps=100, count=16), self.request(steps=40, count=1)
         visit = self.visit(*both, at=self._stop_at_first_step)
         drawn: dict[int, list[Any]] = {}
         for ticket_id, event in self.drawn[before:]:
