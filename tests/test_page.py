@@ -31,9 +31,9 @@ from genlab.serving.client import ServingFigures
 from genlab.serving.health import health_route
 from genlab.serving.loop_lag import LoopLag
 from genlab.settings import Settings
-from genlab.ui import page as module
 from genlab.ui.api import add_api, sampling
 from genlab.ui.context import AppContext
+from genlab.ui.header import header, status
 from genlab.ui.page import TABS, build_page, launch_options
 from tests.conftest import PROJECT
 from tests.fake_client import FakeClient, draw, fake_context
@@ -90,11 +90,12 @@ print("loaded:", [name for name in heavy if name in sys.modules])
 def test_the_header_says_what_draws_and_how_busy_it_is(context: AppContext) -> None:
     client = context.client
     assert isinstance(client, FakeClient)
-    assert "<li>Starting</li><li>idle</li>" in module._header(context)
+    strip = header(context, "GenLab", "a lab")
+    assert '<li id="device">Starting</li><li id="queue">idle</li>' in strip
     client.state = ServingFigures(device="cuda:0", open_jobs=1)
-    assert "<li>CUDA:0</li><li>1 request running</li>" in module._header(context)
+    assert status(context) == {"device": "CUDA:0", "queue": "1 request running"}
     client.state = ServingFigures(device="cuda:0", open_jobs=2)
-    assert "<li>2 requests running</li>" in module._header(context)
+    assert status(context)["queue"] == "2 requests running"
 
 
 def test_a_visitor_who_leaves_takes_the_runs_along(context: AppContext) -> None:

@@ -9,10 +9,9 @@ tables that only keep them in order. ``{name}`` in a text is whatever stands in 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from starlette.routing import Route
 FOLDER = Path(__file__).parent
 SCRIPT = FOLDER / "translate.js"
 ENGLISH = {"en": "English"}
-KEPT = {"Cache-Control": "public, max-age=86400"}
+KEPT = {"Cache-Control": "public, max-age=300"}
 
 
 def language_names() -> dict[str, str]:
@@ -38,37 +37,36 @@ def texts(language: str) -> dict[str, str]:
     return dict(_flat(_read(FOLDER / f"{language}.toml")["texts"]))
 
 
-def version() -> str:
-    """Changes whenever one of the files does."""
-    files = sorted([SCRIPT, *FOLDER.glob("*.toml")])
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
-
-
 def language_script() -> str:
     """The tag that loads the script, for the document's head."""
     names = escape(json.dumps(language_names(), ensure_ascii=False))
     return (
-        f'<script defer src="./languages/{SCRIPT.name}?v={version()}" data-folder="./languages/" '
-        f'data-version="{version()}" data-languages="{names}"></script>'
+        f'<script defer src="./languages/{SCRIPT.name}" data-folder="./languages/" '
+        f'data-languages="{names}"></script>'
     )
 
 
-def language_routes() -> list[Route]:
-    """The script, and each language's texts as JSON."""
+def language_routes(*others: Callable[[str], Mapping[str, str]]) -> list[Route]:
+    """The script, and each language's texts as JSON.
+
+    Args:
+        others: what has texts of its own in a language; the files here come last, and win.
+    """
 
     async def script(_: Request) -> FileResponse:
         return FileResponse(SCRIPT, media_type="text/javascript", headers=KEPT)
 
     def dictionary(language: str) -> Route:
-        body = json.dumps(texts(language), ensure_ascii=False)
+        found = {key: text for own in (*others, texts) for key, text in own(language).items()}
+        body = json.dumps(found, ensure_ascii=False)
 
         async def answer(_: Request) -> Response:
             return Response(body, media_type="application/json", headers=KEPT)
 
         return Route(f"/languages/{language}.json", answer)
 
-    others = [name for name in language_names() if name not in ENGLISH]
-    return [Route(f"/languages/{SCRIPT.name}", script), *map(dictionary, others)]
+    foreign = [name for name in language_names() if name not in ENGLISH]
+    return [Route(f"/languages/{SCRIPT.name}", script), *map(dictionary, foreign)]
 
 
 def _read(file: Path) -> dict[str, Any]:

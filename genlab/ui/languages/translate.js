@@ -102,11 +102,15 @@
   /** Write a translated sentence, moving the inline elements to where it has them. */
   const rewrite = (element, own) => {
     const children = [...element.children];
+    const moved = new Set();
     const nodes = own.split(/(<\d+\/>|<\d+>.*?<\/\d+>)/s).filter(Boolean).map((part) => {
       const found = part.match(/^<(\d+)(?:\/>|>(.*?)<\/\d+>)$/s);
-      const child = found && children[found[1] - 1];
+      let child = found && children[found[1] - 1];
       if (!child) return document.createTextNode(part);
-      if (found[2] !== undefined && child.textContent !== found[2]) child.textContent = found[2];
+      if (moved.has(child)) child = child.cloneNode(true);
+      moved.add(child);
+      if (found[2] === undefined) translate(child);
+      else if (child.textContent !== found[2]) child.textContent = found[2];
       return child;
     });
     element.replaceChildren(...nodes);
@@ -179,7 +183,7 @@
   document.documentElement.lang = language;
   const waiting = setInterval(() => offer() && clearInterval(waiting), 100);
   if (language === "en") return;
-  fetch(`${script.dataset.folder}${language}.json?v=${script.dataset.version}`)
+  fetch(`${script.dataset.folder}${language}.json`)
     .then((answer) => answer.json())
     .then((dictionary) => { learn(dictionary); begin(); });
 })();

@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from genlab.ui.languages.pairs import entries, markdown_entries
+
 FOLDER = Path(__file__).parent
 
 
@@ -81,3 +83,25 @@ def inline(text: str) -> str:
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def translations(language: str) -> dict[str, str]:
+    """The guide's texts in a language by the English ones, as a page's dictionary has them."""
+    english, own = guide_words(), guide_words(language)
+    found = dict(
+        entry for name, text in english.page.items() for entry in entries(text, own.page[name])
+    )
+    found[english.six["heading"]] = own.six["heading"]
+    for name in ("names", "what"):
+        found |= zip(english.six[name], own.six[name], strict=True)
+    for key, step in english.steps.items():
+        other = own.steps[key]
+        found |= markdown_entries(step.answer, other.answer)
+        for name in ("title", "question", "setup", "predict", "look"):
+            found |= entries(getattr(step, name), getattr(other, name))
+        for name in ("captions", "choices", "experiments", "code"):
+            for one, two in zip(getattr(step, name), getattr(other, name), strict=True):
+                found |= entries(one, two)
+        for (_, one), (_, two) in zip(step.symbols, other.symbols, strict=True):
+            found |= entries(one, two)
+    return {one: two for one, two in found.items() if one != two}
