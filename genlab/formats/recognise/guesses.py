@@ -21,25 +21,25 @@ class Corrections(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: Literal["vae", "gan"] | None = Field(
-        None, description="what a network that only draws is taken for"
+        default=None, description="what a network that only draws is taken for"
     )
     hidden: Literal[
         "relu", "leaky_relu", "elu", "gelu", "silu", "selu", "softplus", "tanh", "sigmoid"
-    ] | None = Field(None, description="activation between the layers")  # fmt: skip
+    ] | None = Field(default=None, description="activation between the layers")  # fmt: skip
     slope: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="of leaky_relu below 0"
+        default=None, ge=0, le=1, allow_inf_nan=False, description="of leaky_relu below 0"
     )
-    output: Output | None = Field(None, description="activation of the last layer")
-    range: Range | None = Field(None, description="from black to white, at the output")
-    invert: bool | None = Field(None, description="whether white is the lower end of it")
+    output: Output | None = Field(default=None, description="activation of the last layer")
+    range: Range | None = Field(default=None, description="from black to white, at the output")
+    invert: bool | None = Field(default=None, description="whether white is the lower end of it")
     eps: float | None = Field(
-        None, gt=0, le=1, allow_inf_nan=False, description="eps of every batch norm"
+        default=None, gt=0, le=1, allow_inf_nan=False, description="eps of every batch norm"
     )
     classes: int | None = Field(
-        None, ge=0, le=1000, description="how many classes it is told one of; 0: none"
+        default=None, ge=0, le=1000, description="how many classes it is told one of; 0: none"
     )
-    label_first: bool | None = Field(None, description="whether the class stands before z")
-    size: int | None = Field(None, ge=8, le=256, description="pixels of a picture's side")
+    label_first: bool | None = Field(default=None, description="whether the class stands before z")
+    size: int | None = Field(default=None, ge=8, le=256, description="pixels of a picture's side")
 
 
 class Guess(BaseModel):
