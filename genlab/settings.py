@@ -62,6 +62,13 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="how long one of them may run, pauses not counted",
     )
+    return_seconds: float = Field(
+        default=120.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="how long a run goes on, and its result waits, for a page that is gone",
+    )
     data: Path = Field(
         default=PROJECT / "data",
         description="torchvision root of MNIST and Fashion-MNIST, for `train` and `evaluate`; "

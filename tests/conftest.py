@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_LIMIT = 240  # seconds; a busy two-core machine imports torch and gradio in 40
+RETURN_SECONDS = 20  # that a run goes on for a page that is gone
 BROKEN = "cut-short"  # a damaged checkpoint that lies among the real ones
 
 
@@ -74,6 +75,7 @@ def app_url(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "GENLAB_CHECKPOINTS": str(checkpoints),
         "GRADIO_TEMP_DIR": str(own / "pictures"),
         "HF_HUB_OFFLINE": "1",
+        "GENLAB_RETURN_SECONDS": str(RETURN_SECONDS),
     }
     url = f"http://127.0.0.1:{port}/"
     with log.open("w") as out:

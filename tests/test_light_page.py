@@ -63,3 +63,19 @@ def test_too_few_values_are_gradios_to_complain_about(page):
 @pytest.mark.parametrize(("runs", "seconds"), [(1, 0.12), (16, 16 / 30), (64, 2.0), (500, 2.0)])
 def test_many_runs_draw_fewer_frames_each(runs, seconds):
     assert live_run.between_frames(runs) == pytest.approx(seconds)
+
+
+def test_values_of_controls_and_open_tabs_are_sent_as_gradio_would_send_them():
+    with LightPage() as page:
+        with gr.Tabs() as tabs, gr.Tab("One", id="one"):
+            number, slider, text = gr.Number(1), gr.Slider(1, 9, 2), gr.Textbox()
+            choice, choices = gr.Dropdown(["a", "b"]), gr.CheckboxGroup(["a", "b"])
+            switch = gr.Checkbox()
+        outputs = [tabs, number, slider, text, choice, choices, switch, text]
+        gr.Button().click(lambda: None, None, outputs, api_name="go")
+    frame = (
+        gr.update(selected="one"), gr.update(value=7), gr.update(maximum=12, value=11),
+        gr.update(value="red"), gr.update(value="b"), gr.update(value=["a"]),
+        gr.update(value=True), "plain",
+    )  # fmt: skip
+    assert sent(page, frame, own=False) == sent(page, frame, own=True)

@@ -81,6 +81,8 @@ class RunRegistry:
         self.client = client
         self._lock = threading.Lock()
         self._runs: dict[tuple[str, str], Run] = {}
+        self.accounts: dict[str, str] = {}
+        """Whose quota an owner's runs take, where that is not the owner's own."""
 
     def run(self, owner: str, slot: str, account: str = "") -> Run:
         """A new run, to be used in a ``with``; entering it ends the slot's previous one.
@@ -88,9 +90,29 @@ class RunRegistry:
         Args:
             owner: who may stop it.
             slot: where on the page.
-            account: whose quota and share of the device it takes; the owner's own by default.
+            account: whose quota and share of the device it takes; the owner's by default.
         """
-        return Run(self, owner, slot, account)
+        return Run(self, owner, slot, account or self.accounts.get(owner, ""))
+
+    def slots(self, owner: str) -> list[str]:
+        """Where the owner has runs."""
+        with self._lock:
+            return [slot for name, slot in self._runs if name == owner]
+
+    def adopt(self, owner: str, heir: str) -> None:
+        """Give an owner's runs to another, who may stop and replace them from now on.
+
+        Where the heir has a run of its own, that one is the newer.
+        """
+        superseded = []
+        with self._lock:
+            for slot in [slot for name, slot in self._runs if name == owner]:
+                run = self._runs.pop((owner, slot))
+                run.owner = heir
+                if self._runs.setdefault((heir, slot), run) is not run:
+                    superseded.append(run)
+        for run in superseded:
+            run.end(Superseded())
 
     def stop(self, owner: str, slot: str | None = None) -> int:
         """End the owner's run in a slot, or all of them; how many there were."""

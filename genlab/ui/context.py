@@ -7,6 +7,7 @@ from typing import Any
 
 from genlab.models.registry import Registry
 from genlab.serving.client import Client
+from genlab.serving.kept_runs import KeptRuns
 from genlab.serving.loop_lag import LoopLag
 from genlab.serving.session_runs import RunRegistry
 from genlab.serving.teacher import Teacher
@@ -23,6 +24,7 @@ class AppContext:
     registry: Registry
     client: Client
     runs: RunRegistry = field(init=False)
+    kept: KeptRuns = field(init=False)
     pictures: PictureStore = field(default_factory=PictureStore)
     loop_lag: LoopLag = field(default_factory=LoopLag)
     teacher: Teacher = field(init=False)
@@ -31,5 +33,7 @@ class AppContext:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", RunRegistry(self.client))
+        kept = KeptRuns(self.runs, self.settings.return_seconds)
+        object.__setattr__(self, "kept", kept)
         teacher = Teacher(self.settings.teacher_key.get_secret_value())
         object.__setattr__(self, "teacher", teacher)

@@ -13,11 +13,14 @@ from typing import Any
 import gradio as gr
 
 OF_BUTTONS = frozenset({"__type__", "interactive"})
+OF_CONTROLS = frozenset({"__type__", "value", "maximum"})
+CONTROLS = (gr.Number, gr.Slider, gr.Textbox, gr.Dropdown, gr.Checkbox, gr.CheckboxGroup, gr.Radio)
+OF_TABS = frozenset({"__type__", "selected"})
 SKIPPED = gr.skip()
 
 
 class LightPage(gr.Blocks):
-    """Sends frames of strings of HTML, buttons' states and skipped outputs as they are."""
+    """Sends HTML, values of controls, states of buttons and tabs, and skips as they are."""
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """As Gradio's own, to the same end, where it has to look at the components."""
@@ -36,7 +39,9 @@ def _as_they_are(outputs: Sequence[Any], predictions: Any) -> bool:
 def _as_it_is(output: Any, value: Any) -> bool:
     """Whether Gradio would send a value unchanged, and nothing of it is read later."""
     if isinstance(value, str):
-        return isinstance(output, gr.HTML)
-    if isinstance(value, dict):
-        return value == SKIPPED or (isinstance(output, gr.Button) and value.keys() == OF_BUTTONS)
-    return False
+        return isinstance(output, (gr.HTML, gr.Textbox))
+    if not isinstance(value, dict) or value.get("__type__") != "update":
+        return False
+    kinds = ((gr.Button, OF_BUTTONS), (CONTROLS, OF_CONTROLS), (gr.Tabs, OF_TABS))
+    known = (keys for kind, keys in kinds if isinstance(output, kind))
+    return value == SKIPPED or any(value.keys() <= keys for keys in known)

@@ -34,7 +34,7 @@ Elements that tests, the lab guide and screenshots name by id:
   train-generator-updates, train-latent-dim, train-seed, train-dice; train-generate, train-pause,
   train-step, train-stop, train-status, train-download; train-samples, train-curves, train-loop,
   train-lights.
-- Page: header, broken (only when a checkpoint could not be read).
+- Page: header, address-note, share, broken (only when a checkpoint could not be read).
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ from genlab.ui.first_runs import show_on_opening
 from genlab.ui.light_page import LightPage
 from genlab.ui.routes import middleware, routes
 from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
+from genlab.ui.state.wiring import follow_address, head
 from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
@@ -87,6 +88,7 @@ def build_page(context: AppContext) -> gr.Blocks:
         delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
     ) as page:  # fmt: skip
         header = gr.HTML(_header(context), elem_id="header", padding=False)
+        note = gr.HTML(elem_id="address-note", elem_classes=["flush"], padding=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for name, build in TABS.items():
                 with gr.Tab(name, id=name.lower().replace(" ", "-")):
@@ -98,10 +100,11 @@ def build_page(context: AppContext) -> gr.Blocks:
         timer.tick(lambda: _header(context), None, header, queue=False, **PRIVATE)
 
         async def left(request: gr.Request) -> None:
-            context.runs.stop(str(request.session_hash))
+            context.kept.left(str(request.session_hash))
             forget(page, str(request.session_hash))
 
         page.unload(left)
+        follow_address(context, page, note)
         show_on_opening(context, page)
     share_descriptions(page)
     context.pages.append(page)
@@ -113,6 +116,7 @@ def launch_options(context: AppContext) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": CSS,
+        "head": head(),
         "footer_links": [],
         "root_path": context.settings.root_path or None,
         "auth": login(context.settings),

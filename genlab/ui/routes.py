@@ -14,6 +14,7 @@ from genlab.serving.uploads import BodyLimit
 from genlab.settings import Host
 from genlab.ui.context import AppContext
 from genlab.ui.sessions import remembered
+from genlab.ui.state.share import share_routes
 
 
 def routes(context: AppContext) -> list[Route]:
@@ -28,6 +29,7 @@ def routes(context: AppContext) -> list[Route]:
     health = Health(client, lag, lambda: registry.broken, get_upload_folder())
     return [
         context.pictures.route(),
+        *share_routes(),
         health_route(health),
         metrics_route(house, meters, context.teacher),
     ]

@@ -22,6 +22,7 @@ from genlab.ui.components.metric_strip import strip
 from genlab.ui.components.pictures import blank, file_names, grid
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import live_run
+from genlab.ui.state.kept import kept
 
 FIRST_SEED = 42
 
@@ -208,7 +209,7 @@ def wire(
     """
     gr.on(
         [press.generate.click, *also],
-        drawing(context, slot, build, len(panels), captions),
+        kept(context, slot, drawing(context, slot, build, len(panels), captions)),
         list(inputs),
         drawn_on(press, panels),
         preprocess=False,

@@ -12,6 +12,7 @@ from genlab.ui.components.panel import PRIVATE, Buttons, stoppable
 from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import Frame, live_run
+from genlab.ui.state.kept import kept
 
 Draw = Callable[[int, CellView], Sequence[Any] | None]
 """The updates of cell k's outputs; None where nothing is new to be seen."""
@@ -32,7 +33,7 @@ def on_press(
     ``run`` yields the status, the Stop button and the ``outputs``.
     """
     press.generate.click(
-        run,
+        kept(context, slot, run),
         list(inputs),
         [press.status, press.stop, *outputs],
         preprocess=False,

@@ -11,6 +11,9 @@ window.genlab = (() => {
   let timer = null;
   const modes = {}; // the open one of each tab that was seen
 
+  if (new URLSearchParams(location.search).get("embed"))
+    document.documentElement.dataset.embed = ""; // share.css shows that panel alone
+
   const selected = ids =>
     [...document.querySelectorAll("[role=tab][aria-selected=true]")]
       .map(button => button.dataset.tabId).find(id => id in ids);
@@ -82,18 +85,70 @@ window.genlab = (() => {
   const seen = selector =>
     [...document.querySelectorAll(selector)].find(element => element.offsetParent !== null);
 
+  /* Who this page belongs to: kept through a reload, and not shared with a copy of the tab. */
+  const kept = (name, value) => {
+    try {
+      if (value === undefined) return sessionStorage.getItem("genlab-" + name);
+      sessionStorage.setItem("genlab-" + name, value);
+    } catch {} // a frame that may not store anything: then a reload begins anew
+    return null;
+  };
+
+  const invented = () =>
+    [...crypto.getRandomValues(new Uint8Array(20))].map(b => b.toString(16).padStart(2, "0")).join("");
+
+  const taken = async token => {
+    if (!window.BroadcastChannel) return false;
+    const channel = new BroadcastChannel("genlab");
+    let answered = false;
+    channel.onmessage = ({data}) => {
+      if (data.asks === me) channel.postMessage({has: me});
+      if (data.has === token) answered = true;
+    };
+    channel.postMessage({asks: token});
+    await new Promise(done => setTimeout(done, token ? 150 : 0));
+    return answered;
+  };
+
+  let me = null;
+
+  const identity = async () => {
+    const token = kept("token");
+    const copied = await taken(token);
+    me = token && !copied ? token : invented();
+    kept("token", me);
+    return me;
+  };
+
+  addEventListener("pagehide", () => kept("scroll", String(scrollY)));
+
+  const scrollBack = () => {
+    const place = Number(kept("scroll"));
+    kept("scroll", "0");
+    if (place) when(() => document.documentElement.scrollHeight >= place + innerHeight || null,
+      () => scrollTo(0, place));
+  };
+
   document.addEventListener("click", event => {
     if (spec && event.target.closest?.("[role=tab], .overflow-dropdown")) setTimeout(soon);
   });
 
   return {
-    /* Once, when the page is there. */
+    /* Once, when the page is there; returns whose it is. */
     start(given) {
       spec = given;
       const asked = [...new URLSearchParams(location.search).keys()]
         .some(name => !OTHERS.includes(name) && !name.startsWith("__"));
       if (asked) this.go(location.search);
       else ready = true;
+      return identity();
+    },
+    /* So many runs of this visitor are there: show them. */
+    known(count) {
+      const back = () => when(() => document.querySelector("#back"), button => button.click());
+      // Controls that are set again may clear what belongs to them: that comes first.
+      if (count) when(() => ready, () => setTimeout(back, 400));
+      scrollBack();
     },
     /* Go where a query says: the server reads it, sets the controls, and arrived() is called. */
     go(text) {
@@ -116,5 +171,7 @@ window.genlab = (() => {
       soon();
     },
     query,
+    /* The open tab and its open mode. */
+    place: () => [open(), mode(open())],
   };
 })();

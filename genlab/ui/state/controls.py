@@ -61,7 +61,8 @@ class Control:
     @property
     def default(self) -> Any:
         """The value that the page begins with."""
-        return self.component.value
+        value = self.component.value
+        return "" if value is None and isinstance(self.component, gr.Textbox) else value
 
     @property
     def several(self) -> bool:
@@ -215,8 +216,9 @@ def _controls(block: Any, leave_out: Any = ()) -> Iterator[tuple[str, Any, gr.Sl
 def _pressed(block: Any) -> Iterator[str]:
     """The element ids of the buttons that start a run."""
     for part in _leaves(block):
-        if isinstance(part, gr.Button) and (part.elem_id or "").endswith(PRESSED):
-            yield part.elem_id
+        name = part.elem_id or ""
+        if isinstance(part, gr.Button) and name.endswith(PRESSED):
+            yield name
 
 
 def _leaves(block: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The page's part in its address: controls that follow it, and an address that follows them.
+"""The page's part in its address and its runs: it goes where its address says, and comes back.
 
 Knows no tab and no model.
 """
@@ -15,15 +15,19 @@ import gradio as gr
 
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.context import AppContext
+from genlab.ui.model_choices import LOOK
 from genlab.ui.state.address import Place, read
 from genlab.ui.state.controls import Control, Tab, tabs_of
+from genlab.ui.state.kept import coming_back
+from genlab.ui.state.share import TOOLS, addresses
 
 SCRIPT = Path(__file__).with_name("address.js").read_text(encoding="utf-8")
 
 
 def head() -> str:
     """What the page's document begins with, before Gradio's scripts."""
-    return f"<script>{SCRIPT}</script>"
+    later = "".join(f'<script defer src="./{name}"></script>' for name in addresses())
+    return f"<script>{SCRIPT}</script>{later}"
 
 
 def follow_address(context: AppContext, page: gr.Blocks, note: gr.HTML) -> dict[str, Tab]:
@@ -37,7 +41,8 @@ def follow_address(context: AppContext, page: gr.Blocks, note: gr.HTML) -> dict[
     tabs = tabs_of(page)
     controls = [control for tab in tabs.values() for control in tab.controls]
     switches = _switches(tabs)
-    place = gr.Textbox(visible="hidden")
+    gr.HTML(TOOLS, elem_id="share", elem_classes=["flush"], padding=False)
+    place, token = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
     go = gr.Button(visible="hidden", elem_id="go")
 
     def known(value: str, offered: Sequence[str]) -> bool:
@@ -69,8 +74,38 @@ def follow_address(context: AppContext, page: gr.Blocks, note: gr.HTML) -> dict[
     if now:
         changes = [component.change for component in now]
         gr.on(changes, None, now, None, js="(...values) => genlab.changed(values)")
-    page.load(None, None, None, js=f"() => genlab.start({json.dumps(spec(tabs))})")
+    _come_back(context, page, token, f"() => genlab.start({json.dumps(spec(tabs))})")
     return tabs
+
+
+def _come_back(context: AppContext, page: gr.Blocks, token: gr.Textbox, start: str) -> None:
+    """Let a page say whose it is when it is opened, and show it what its visitor has running.
+
+    Args:
+        start: the script that begins a page in the browser, and returns its token.
+    """
+    again = gr.Button(visible="hidden", elem_id="back")
+    context.kept.gone = context.registry.own.forget
+    context.kept.moved.append(context.registry.own.adopt)
+
+    async def arrive(request: gr.Request, token: Any) -> str:
+        owner = str(request.session_hash)
+        context.kept.arrive(owner, str(token))
+        runs = context.kept.of(owner)
+        for slot in runs:  # what a panel opens with is for those who have nothing there
+            context.openings.has_own(owner, slot)
+        return str(len(runs))
+
+    here = page.load(
+        arrive, token, token, js=start, queue=False, preprocess=False, **PRIVATE
+    )  # fmt: skip
+    here.then(None, token, None, js="count => genlab.known(Number(count))")
+    here.then(None, None, None, js=LOOK)  # a visitor's own models are known to be theirs by now
+    back, outputs = coming_back(context, page)
+    if outputs:
+        again.click(
+            back, None, outputs, concurrency_limit=None, trigger_mode="multiple", **PRIVATE
+        )  # fmt: skip
 
 
 def spec(tabs: Mapping[str, Tab]) -> dict[str, Any]:
@@ -104,29 +139,29 @@ def settings(place: Place, controls: Sequence[Control]) -> list[Any]:
     updates: list[Any] = []
     for control in controls:
         shown = control.mode in ("", place.modes.get(place.tab, control.mode))
-        update: Any = gr.skip()
-        if control.element in place.values:
-            update = _set(control, place.values[control.element])
-        elif control.tab == place.tab and shown:
-            update = gr.update(value=control.default)
-        updates += [update] * len(_parts(control))
+        begins = control.tab == place.tab and shown
+        for part in _parts(control):  # an update of its own for each: Gradio takes them apart
+            if control.element in place.values:
+                updates.append(_set(part, place.values[control.element]))
+            else:
+                updates.append(gr.update(value=control.default) if begins else gr.skip())
     return updates
 
 
-def _set(control: Control, value: Any) -> Any:
+def _set(part: Any, value: Any) -> Any:
     """The update to a value; a slider whose end moves has to reach it first."""
-    if isinstance(control.component, gr.Slider) and value > control.component.maximum:
-        return gr.update(value=value, maximum=value)
+    if isinstance(part, gr.Slider) and value > part.maximum:
+        return gr.update(maximum=value, value=value)
     return gr.update(value=value)
 
 
 def selected(tabs: Mapping[str, Tab], place: Place, switch: str) -> Any:
     """The update of the switch between the tabs, "", or between the modes of one."""
     if not switch:
-        return gr.Tabs(selected=place.tab) if place.tab else gr.skip()
+        return gr.update(selected=place.tab) if place.tab else gr.skip()
     if switch not in place.modes:
         return gr.skip()
-    return gr.Tabs(selected=tabs[switch].modes[place.modes[switch]].id)
+    return gr.update(selected=tabs[switch].modes[place.modes[switch]].id)
 
 
 def notes_of(notes: Sequence[str]) -> str:

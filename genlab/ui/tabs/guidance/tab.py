@@ -65,9 +65,9 @@ def build(context: AppContext) -> None:
                 side_by_side.build(context, controls)
             with gr.Tab("Filmstrip", id="guidance-film"):
                 trajectory.build(context, controls)
-            with gr.Tab("Steps", id="guidance-ladder"):
+            with gr.Tab("Steps", id="guidance-steps"):
                 steps.build(context, controls)
-            with gr.Tab("Scale", id="guidance-scales") as scales:
+            with gr.Tab("Scale", id="guidance-scale") as scales:
                 scale.build(context, controls, scales)
     digits.submit(None, None, None, js=PRESS)
 

@@ -17,6 +17,7 @@ from genlab.requests import Request, UserError
 from genlab.ui.components.panel import PRIVATE, buttons, drawing, drawn_on, numbered, panel, wire
 from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
+from genlab.ui.state.kept import kept
 from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of, restored
 
 SLOT = "sd"
@@ -57,7 +58,7 @@ def build(context: AppContext, controls: Controls) -> None:
     # The last value always gets its turn, and a run that is slow to end makes way for it.
     gr.on(
         [moved.change],
-        drawing(context, SLOT, requests, captions=_captions),
+        kept(context, SLOT, drawing(context, SLOT, requests, captions=_captions)),
         inputs,
         drawn_on(press, [shown]),
         preprocess=False,

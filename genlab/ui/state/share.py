@@ -1,0 +1,68 @@
+"""Copy link, QR code, Reset and Export of what is open, and what they are served. Knows no tab."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import segno
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+LONGEST = 1200  # characters; a code of more is too fine for a phone at the back of the room
+TOO_LONG = (
+    f"This link has more than {LONGEST} characters, too many for a QR code: use Copy link, or a "
+    "shorter prompt."
+)
+TOOLS = """<div class="share" role="group" aria-label="Share what is open">
+<button type="button" data-share="copy">Copy link</button>
+<button type="button" data-share="code">QR code</button>
+<button type="button" data-share="reset">Reset</button>
+<details><summary>Export</summary><div>
+<button type="button" data-share="png">What is shown, as PNG</button>
+<button type="button" data-share="csv">Figures, as CSV</button>
+<button type="button" data-share="zip">Pictures with their recipes, as ZIP</button></div></details>
+<span role="status"></span></div>
+<dialog class="share-code" aria-label="QR code of this page"><img alt="QR code of the link below">
+<p class="link"></p><p class="note" role="status"></p>
+<form method="dialog"><button>Close</button></form></dialog>"""
+"""The buttons; ``share.js`` listens to them."""
+
+
+SCRIPTS = tuple(Path(__file__).with_name(name) for name in ("share.js", "export.js"))
+KEPT = {"Cache-Control": "public, max-age=86400"}
+
+
+def addresses() -> list[str]:
+    """The scripts that a page loads, each with the version that it has now."""
+    versions = [hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in SCRIPTS]
+    return [f"{path.name}?v={new}" for path, new in zip(SCRIPTS, versions, strict=True)]
+
+
+def share_routes() -> list[Route]:
+    """The scripts, and ``qr.svg?text=...``, the text as a QR code."""
+
+    async def script(request: Request) -> Response:
+        path = next(path for path in SCRIPTS if request.url.path.endswith(path.name))
+        return FileResponse(path, media_type="text/javascript", headers=KEPT)
+
+    async def code(request: Request) -> Response:
+        text = request.query_params.get("text", "")
+        if not 0 < len(text) <= LONGEST:
+            return PlainTextResponse(TOO_LONG, status_code=400)
+        return Response(
+            qr_svg(text), media_type="image/svg+xml", headers={"Cache-Control": "no-store"}
+        )
+
+    return [Route("/qr.svg", code), *(Route(f"/{path.name}", script) for path in SCRIPTS)]
+
+
+def qr_svg(text: str) -> bytes:
+    """A text as a QR code: SVG, dark on white with its quiet zone, as phones want it."""
+    file = io.BytesIO()
+    segno.make_qr(text, error="m", boost_error=False).save(
+        file, kind="svg", border=4, dark="#000", light="#fff", svgclass=None, lineclass=None
+    )
+    return file.getvalue()
