@@ -16,7 +16,7 @@ from genlab.requests import UserError
 from genlab.ui.cells import Cell, CellView
 from genlab.ui.context import AppContext
 from genlab.ui.tabs.guidance import scale, side_by_side, steps, tab, trajectory
-from genlab.ui.tabs.guidance.inputs import METHODS, GuidanceInputs, class_names, parse_row
+from genlab.ui.tabs.guidance.inputs import METHODS, GuidanceInputs, class_names, parse_row, row_note
 from genlab.ui.tabs.guidance.scale_plots import scale_curve
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import FakePage, Frame, pressed, together
@@ -76,6 +76,25 @@ def drawn(request: Any, **more: Any) -> Result:
 )
 def test_a_row_of_digits_is_read_however_it_is_typed(text: str, labels: tuple[int, ...]) -> None:
     assert parse_row(text, DIGITS) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            "10",
+            "“10” is read as the row 1, 0. A row has one picture for each entry: 2, whatever Count "
+            "says.",
+        ),
+        ("3 1 4", "A row has one picture for each entry: 3, whatever Count says."),
+        ("7", ""),
+        ("", ""),
+        ("3 10", ""),
+        ("giraffe", ""),
+    ],
+)
+def test_a_row_says_how_it_is_read_and_what_count_means_then(text: str, note: str) -> None:
+    assert row_note(text, DIGITS) == note
 
 
 def test_garments_are_read_by_name_and_by_number() -> None:

@@ -402,7 +402,7 @@ def test_a_refusal_is_a_cell() -> None:
     ],
 )
 def test_the_status_says_what_is_waited_for(events: list[Event], sentence: str) -> None:
-    assert progress(events) == f'<p class="said" role="status">{sentence}</p>'
+    assert progress(events) == f'<p class="said">{sentence}</p>'
 
 
 def test_the_end_says_how_much_how_long_and_each_note_once() -> None:

@@ -55,8 +55,14 @@ def figures(
     judge: ModelMetadata,
     answer: Result,
 ) -> dict[str, Any]:
-    """How sharp the pictures are against real ones, which classes they show, and how clearly."""
-    return sharpness_figures(result.images, judge) | class_figures(answer.extras["probs"], judge)
+    """How sharp the pictures are against real ones, which classes they show, and how clearly.
+
+    ``read``: the class of each picture that the request asks for, as the judge calls it.
+    """
+    probs = answer.extras["probs"]
+    names = judge.facts.get("classes") or range(probs.shape[1])
+    read = [str(names[k]) for k in probs[: request.count].argmax(axis=1)]
+    return sharpness_figures(result.images, judge) | class_figures(probs, judge) | {"read": read}
 
 
 FAMILY = FamilyDescription(

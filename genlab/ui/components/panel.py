@@ -18,7 +18,9 @@ from genlab.formats.metadata import ModelMetadata
 from genlab.models.families import FAMILIES
 from genlab.requests import MAX_SEED, Request, SampleRequest
 from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.alt_text import words_of
 from genlab.ui.components.metric_strip import strip
+from genlab.ui.components.numbers import as_typed
 from genlab.ui.components.pictures import blank, file_names, grid
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import live_run
@@ -60,7 +62,7 @@ def panel(name: str, visible: bool = True) -> Panel:
     with gr.Column(min_width=300, visible=visible, elem_classes=["panel"]) as column:
         return Panel(
             column,
-            gr.HTML(heading(" "), elem_classes=["flush"]),
+            gr.HTML(heading(), elem_classes=["flush"]),
             gr.HTML(blank(), elem_id=f"{name}-gallery", elem_classes=["flush"]),
             gr.HTML(elem_id=f"{name}-strip", elem_classes=["figures", "flush"]),
         )
@@ -213,6 +215,7 @@ def wire(
         list(inputs),
         drawn_on(press, panels),
         preprocess=False,
+        js=as_typed(inputs),
         concurrency_limit=None,
         trigger_mode="multiple",  # the newest run of a slot wins
         **PRIVATE,
@@ -271,7 +274,7 @@ def drawn(
     names = file_names(request) if isinstance(request, SampleRequest) and view.done else ()
     return [
         heading(entry.title) if entry is not None else gr.skip(),
-        grid(pictures, words or room, saved_as=names),
+        grid(pictures, words or room, saved_as=names, **words_of(request, figures, entry)),
         strip(figures, FAMILIES[entry.family].strip) if view.done and entry else gr.skip(),
     ]
 
@@ -285,9 +288,10 @@ def stoppable(context: AppContext, slot: str, button: gr.Button) -> None:
     button.click(end_run, None, None, queue=False, **PRIVATE)
 
 
-def heading(title: str) -> str:
-    """A panel's heading."""
-    return f'<h3 class="panel-title">{escape(title)}</h3>'
+def heading(title: str = "") -> str:
+    """A panel's heading; its place, and no heading, while there is no title."""
+    tag = "h2" if title else "div"
+    return f'<{tag} class="panel-title">{escape(title)}</{tag}>'
 
 
 def missing(family: str, example: str) -> None:

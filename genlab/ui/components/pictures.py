@@ -31,6 +31,8 @@ def grid(
     columns: int | None = None,
     *,
     saved_as: Sequence[str] = (),
+    alts: Sequence[str] = (),
+    name: str = "",
 ) -> str:
     """A grid of pictures, near square unless ``columns`` is given.
 
@@ -38,17 +40,21 @@ def grid(
         pictures: uint8 (N, H, W[, 3]), or N addresses in a ``PictureStore``.
         captions: none, or one a picture.
         saved_as: none, or the file name of each address: there is a link to save it.
+        alts: none, or what each shows, in words.
+        name: what they are called together.
     """
+    alts = alts or [f"picture {k + 1} of {len(pictures)}" for k in range(len(pictures))]
     columns = columns or math.ceil(math.sqrt(len(pictures)))
     cells = (
-        f"<figure>{image(picture, f'picture {k + 1} of {len(pictures)}')}"
+        f"<figure>{image(picture, alts[k])}"
         + (_save(picture, saved_as[k]) if saved_as and isinstance(picture, str) else "")
         + (f"<figcaption>{captions[k]}</figcaption>" if captions else "")
         + "</figure>"
         for k, picture in enumerate(pictures)
     )
     looks = "grid zoom" if columns >= ZOOMED else "grid"
-    return f'<div class="{looks}" style="--columns:{columns}">{"".join(cells)}</div>'
+    group = f' role="group" aria-label="{escape(name)}"' if name else ""
+    return f'<div class="{looks}"{group} style="--columns:{columns}">{"".join(cells)}</div>'
 
 
 def image(picture: np.ndarray | str, alt: str = "") -> str:
@@ -73,10 +79,10 @@ def _save(address: str, name: str) -> str:
     )
 
 
-def sheet(images: np.ndarray) -> str:
+def sheet(images: np.ndarray, alt: str = "") -> str:
     """Pictures in one row, as one picture, to be set above another row of the same length."""
     row = np.asarray(contact_sheet(list(images), columns=len(images)))
-    return grid(row[None])
+    return grid(row[None], alts=[alt])
 
 
 def blank(columns: int = 4, rows: int = 4, words: str = "Nothing drawn yet") -> str:

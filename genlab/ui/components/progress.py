@@ -56,9 +56,12 @@ def plural(count: int, noun: str) -> str:
 
 
 def status_line(sentence: str, done: float | None = None) -> str:
-    """A calm status line; with a bar if ``done``, from 0 to 1, is given."""
+    """A calm status line; with a bar if ``done``, from 0 to 1, is given.
+
+    It has no role: the page's one live region reads it out, every few seconds and at the end.
+    """
     line = "" if done is None else bar(done)
-    return f'<p class="said" role="status">{escape(sentence)}</p>{line}'
+    return f'<p class="said">{escape(sentence)}</p>{line}'
 
 
 def error_line(sentence: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.numbers import as_typed
 from genlab.ui.components.panel import PRIVATE, Buttons, stoppable
 from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
@@ -37,6 +38,7 @@ def on_press(
         list(inputs),
         [press.status, press.stop, *outputs],
         preprocess=False,
+        js=as_typed(inputs),
         concurrency_limit=None,
         trigger_mode="multiple",  # the run registry lets the newest win
         **PRIVATE,

@@ -118,7 +118,7 @@ def parse_row(text: str, names: Sequence[str]) -> tuple[int, ...]:
     """
     words = [re.escape(name.lower()) for name in sorted(names, key=len, reverse=True)]
     found = re.findall(rf"(?<![^\s,;])(?:{'|'.join(words)})(?![^\s,;])|[^\s,;]+", text.lower())
-    if len(found) == 1 and re.fullmatch(r"[0-9]{2,}", found[0]):
+    if is_glued(text):
         found = list(found[0])
     class_of = {name.lower(): k for k, name in enumerate(names)}
     labels = []
@@ -132,6 +132,27 @@ def parse_row(text: str, names: Sequence[str]) -> tuple[int, ...]:
             listed = ", ".join(names)
             raise UserError(f"“{short}” is no class; write classes from 0 to 9 or: {listed}.")
     return tuple(labels)
+
+
+def is_glued(text: str) -> bool:
+    """Whether a text is one number of several digits, which is read as a row of them."""
+    return re.fullmatch(r"[\s,;]*[0-9]{2,}[\s,;]*", text) is not None
+
+
+def row_note(text: str, names: Sequence[str]) -> str:
+    """How a typed row is read, and what it means for the number of pictures.
+
+    "" for one class, for none, and for what is no row: a run says what is wrong with it.
+    """
+    try:
+        labels = parse_row(text, names)
+    except UserError:
+        return ""
+    if not 2 <= len(labels) <= MAX_COUNT or not all(0 <= k < len(names) for k in labels):
+        return ""
+    read = f"“{text.strip(' ,;')}” is read as the row {', '.join(map(str, labels))}. "
+    glued = read if is_glued(text) else ""
+    return f"{glued}A row has one picture for each entry: {len(labels)}, whatever Count says."
 
 
 def class_names(registry: Registry, dataset: str) -> tuple[str, ...]:

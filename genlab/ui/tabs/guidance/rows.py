@@ -10,6 +10,7 @@ import gradio as gr
 from genlab.engine.events import Result
 from genlab.evaluation.figures import SHARPNESS
 from genlab.ui.cells import CellView
+from genlab.ui.components.alt_text import READ
 from genlab.ui.components.metric_strip import duration, in_brief
 from genlab.ui.components.pictures import blank, grid
 from genlab.ui.components.run_button import Draw
@@ -28,7 +29,12 @@ def rows_of(titles: Sequence[str], figures: Sequence[str], looks: str = WIDE) ->
 
     def draw(k: int, view: CellView) -> Sequence[Any] | None:
         if view.done:
-            pictures = grid(view.pictures[:ACROSS], columns=ACROSS)
+            seen = view.results[0].figures.get(READ, ())
+            alts = [
+                f"{titles[k]}, picture {n + 1}" + (f": the judge sees {seen[n]}" if seen else "")
+                for n in range(len(view.pictures[:ACROSS]))
+            ]
+            pictures = grid(view.pictures[:ACROSS], columns=ACROSS, alts=alts)
             texts = [text for name in figures if (text := FIGURES[name](view.results[0]))]
         elif (previews := view.previews) is not None:
             pictures, texts = grid(previews[:ACROSS], columns=ACROSS), []

@@ -11,6 +11,7 @@ import numpy as np
 from genlab.evaluation.figures import SECONDS
 from genlab.families.pixel_diffusion import FAMILY
 from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.alt_text import READ
 from genlab.ui.components.metric_strip import strip
 from genlab.ui.components.panel import buttons, heading
 from genlab.ui.components.pictures import blank, grid
@@ -57,10 +58,15 @@ def draw(_: int, view: CellView) -> Sequence[Any] | None:
     if view.done:
         (result,) = view.results
         figures = {**result.figures, SECONDS.key: result.seconds}
-        return [_gallery(view.pictures), strip(figures, FAMILY.strip)]
+        seen = result.figures.get(READ, ())
+        alts = [
+            f"picture {n + 1} of {len(view.pictures)}: the judge sees {seen[n]}"
+            for n in range(len(seen))
+        ]
+        return [_gallery(view.pictures, alts), strip(figures, FAMILY.strip)]
     previews = view.previews
     return None if previews is None else [_gallery(previews), gr.skip()]
 
 
-def _gallery(pictures: np.ndarray | Sequence[str]) -> str:
-    return grid(pictures, columns=len(pictures) if len(pictures) <= ROW else None)
+def _gallery(pictures: np.ndarray | Sequence[str], alts: Sequence[str] = ()) -> str:
+    return grid(pictures, columns=len(pictures) if len(pictures) <= ROW else None, alts=alts)

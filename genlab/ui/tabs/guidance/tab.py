@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -19,7 +20,7 @@ from genlab.ui.components.panel import (
 )
 from genlab.ui.context import AppContext
 from genlab.ui.tabs.guidance import scale, side_by_side, steps, trajectory
-from genlab.ui.tabs.guidance.inputs import GuidanceInputs
+from genlab.ui.tabs.guidance.inputs import GuidanceInputs, class_names, row_note
 from genlab.ui.tabs.guidance.scale_plots import REACH
 
 INTRO = (
@@ -52,10 +53,14 @@ def build(context: AppContext) -> None:
                 "3", label="Digits", lines=1, elem_id="guidance-digits",
                 info="One class, a row such as 3 1 4 1 5, or nothing: all ten in turn.",
             )  # fmt: skip
+            row = gr.HTML(elem_id="guidance-row", elem_classes=["flush"])
+        with gr.Column(min_width=260, elem_classes=["controls", "strength"]):
+            strength = _strength(entries[0])
+        # It comes after the modes: on a phone, and for the tab key.
+        with gr.Column(min_width=260, elem_classes=["controls", "settings"], render=False) as last:
             seed, count = seed_and_count("guidance", 64, 16)
-        with gr.Column(min_width=260, elem_classes=["controls", "settings"]):
-            sampler = _sampler(entries[0])
-        controls = [checkpoint, digits, seed, count, *sampler]
+            sampler = _sampler()
+        controls = [checkpoint, digits, seed, count, *strength, *sampler]
         assert len(controls) == len(fields(GuidanceInputs))
         with (
             gr.Column(min_width=300, elem_classes=["shown"]),
@@ -69,7 +74,18 @@ def build(context: AppContext) -> None:
                 steps.build(context, controls)
             with gr.Tab("Scale", id="guidance-scale") as scales:
                 scale.build(context, controls, scales)
+        last.render()
     digits.submit(None, None, None, js=PRESS)
+
+    def read_row(name: Any, text: Any) -> str:
+        entry = context.registry.entry(str(name))
+        words = row_note(str(text or ""), class_names(context.registry, entry.dataset))
+        return f'<p class="note" role="status">{escape(words)}</p>' if words else ""
+
+    gr.on(
+        [digits.change, checkpoint.change], read_row, [checkpoint, digits], row,
+        queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
+    )  # fmt: skip
 
 
 def best_scale(entry: ModelMetadata, method: str) -> float:
@@ -82,8 +98,8 @@ def best_scale(entry: ModelMetadata, method: str) -> float:
     return min(points, key=lambda p: p["fid"])["guidance_scale"] if points else 2
 
 
-def _sampler(entry: ModelMetadata) -> list[gr.components.Component]:
-    """Steps, both scales (at first those of the lowest FID), scheduler and eta, in that order."""
+def _strength(entry: ModelMetadata) -> list[gr.components.Component]:
+    """What the modes are about: steps, and both scales, at first those of the lowest FID."""
     step_count, steps_slider = numbered(
         "guidance-steps", "num_inference_steps", "How many denoising steps.", 1, 100, 50
     )
@@ -97,6 +113,15 @@ def _sampler(entry: ModelMetadata) -> list[gr.components.Component]:
         "How far each step follows the gradient; 0 is the model told no class.", 0, REACH,
         best_scale(entry, "classifier"), 0.5,
     )  # fmt: skip
+    for slider in (steps_slider, free_slider, classifier_slider):
+        slider.release(None, None, None, js=PRESS)
+    for number in (step_count, free, classifier):
+        number.submit(None, None, None, js=PRESS)
+    return [step_count, free, classifier]
+
+
+def _sampler() -> list[gr.components.Component]:
+    """Scheduler and eta."""
     scheduler = chooser(
         "guidance-scheduler", "Scheduler", "The rule from predicted noise to the next picture.",
         sorted((SCHEDULERS[name].label, name) for name in pixel_scheduler_names()), "ddim",
@@ -113,8 +138,6 @@ def _sampler(entry: ModelMetadata) -> list[gr.components.Component]:
     scheduler.change(
         only_ddim, scheduler, [eta, eta_slider], queue=False, preprocess=False, **PRIVATE
     )
-    for slider in (steps_slider, free_slider, classifier_slider, eta_slider):
-        slider.release(None, None, None, js=PRESS)
-    for number in (step_count, free, classifier, eta):
-        number.submit(None, None, None, js=PRESS)
-    return [step_count, free, classifier, scheduler, eta]
+    eta_slider.release(None, None, None, js=PRESS)
+    eta.submit(None, None, None, js=PRESS)
+    return [scheduler, eta]

@@ -139,15 +139,16 @@ def _panel(name: str, extras: Mapping[str, Any], request: PixelDiffusionRequest)
     x_t, guided = _one(extras, "trajectory_x_t"), _one(extras, "trajectory_guided")
     chosen = np.unique(np.linspace(0, len(x_t) - 1, OVERVIEW).round().astype(int))
     captions = [str(extras["trajectory_steps"][k] + 1) for k in chosen]
-    overview = grid(x_t[chosen], columns=len(chosen))
-    overview += grid(guided[chosen], captions, columns=len(chosen))
+    noisy, clean = ([f"{what} at step {n}" for n in captions] for what in ("x_t", "predicted x_0"))
+    overview = grid(x_t[chosen], columns=len(chosen), alts=noisy)
+    overview += grid(guided[chosen], captions, columns=len(chosen), alts=clean)
     large = step_images(x_t, "<i>x<sub>t</sub></i>")
     large += step_images(guided, "predicted <i>x</i><sub>0</sub>")
     inside = "".join(step_images(*pictures) for pictures in _inside(name, extras))
     small = inside or '<p class="note">Nothing steers this one.</p>'
     scale = "" if name == "none" else f", <i>s</i> = {request.guidance_scale:g}"
     return (
-        f'<section><h3 class="panel-title">{method.title}</h3>'
+        f'<section><h2 class="panel-title">{method.title}</h2>'
         f'<p class="formula">{method.formula}{scale}</p>'
         f'<div class="evenly">{overview}</div>'
         f'<div class="large">{large}</div>'
