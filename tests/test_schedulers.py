@@ -150,3 +150,13 @@ def test_only_the_frames_of_kept_steps_are_made():
     assert made == [0, 50, 99]
     assert extras["trajectory_steps"].tolist() == [0, 50, 99]
     assert extras["trajectory_x"].tolist() == [[0, 0], [50, 50], [99, 99]]
+
+
+@pytest.mark.parametrize("config", [{}, {"skip_prk_steps": True}])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_fewest_steps_of_the_table_are_diffusers_own(name, config):
+    fewest = SCHEDULERS[name].fewest_steps(config)
+    make_scheduler(name, config).set_timesteps(fewest)
+    if fewest > 1:
+        with pytest.raises(ValueError, match="broadcast"):
+            make_scheduler(name, config).set_timesteps(fewest - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import re
@@ -13,14 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genlab.diffusion.schedulers import SCHEDULERS
 from genlab.engine.events import Event, Failed, Progress, Result
+from genlab.families.stable_diffusion import check_request
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.requests import UserError
+from genlab.ui.api import handwritten
 from genlab.ui.cells import CellView
 from genlab.ui.components.contact_sheet import labelled_sheet
 from genlab.ui.tabs.stable_diffusion import grid
 from genlab.ui.tabs.stable_diffusion.axes import AXES, MOST, Axis, axis, grid_of
 from genlab.ui.tabs.stable_diffusion.grid_table import chosen, twins
-from tests.fake_client import FakeClient, answering
+from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import Frame, together
 from tests.sd_page import ADDRESS, BASE, VALUES, app, drawn, frames
 
@@ -37,7 +42,7 @@ def test_values_are_separated_by_commas_or_lines() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "sentence"),
     [
-        ("num_inference_steps", "5, 101", "num_inference_steps is '101', but must be a whole"),
+        ("num_inference_steps", "5, 101", "num_inference_steps is 101, but must be a whole"),
         ("guidance_scale", "high", "guidance_scale is 'high', but must be a number from 0"),
         ("scheduler", "ddim, heun", "scheduler is 'heun', but must be one of ddim"),
         ("seed", " , ", "The axis seed has no values"),
@@ -107,6 +112,42 @@ def test_no_row_is_called_the_same_before_all_its_pictures_are_there() -> None:
 def test_the_grid_begins_where_scales_differ() -> None:
     _, begin = AXES["guidance_scale"]
     assert min(float(value) for value in begin.split(",")) == 1, "0 would draw the row of 1 again"
+
+
+def test_the_grid_of_the_api_begins_there_too() -> None:
+    endpoints = {function.__name__: function for function in handwritten(app(FakeClient()))}
+    signature = inspect.signature(endpoints["stable_diffusion_grid"])
+    begin = signature.parameters["row_values"].default
+    assert begin == [float(value) for value in AXES["guidance_scale"][1].split(",")]
+
+
+# --- what cannot be drawn ---------------------------------------------------------------------
+
+
+def test_no_scheduler_refuses_a_cell_of_the_grids_that_one_begins_with() -> None:
+    fewest = {name: row.fewest_steps({}) for name, row in SCHEDULERS.items()}
+    for name in axis("scheduler", AXES["scheduler"][1], BASE).values:
+        assert fewest[name] == 1, f"{name} cannot draw every number of steps that an axis has"
+    assert fewest[StableDiffusionRequest.model_fields["scheduler"].default] == 1
+
+
+def test_pairs_that_a_scheduler_refuses_are_told_before_the_run() -> None:
+    needs_four: Any = model("sd", "stable_diffusion", facts={"fewest_steps": {"pndm": 4}})
+
+    class Checking(ListedRegistry):
+        def check(self, request: Any) -> None:
+            check_request(request, self.entry(request.checkpoint), self.find)
+
+    context = fake_context(FakeClient(), Checking(needs_four))  # pyright: ignore
+
+    def foresee(steps: str, schedulers: str) -> str:
+        return grid.refusals(context, VALUES, "num_inference_steps", steps, "scheduler", schedulers)
+
+    told = foresee("1, 3, 8", "pndm, ddim")
+    assert "2 of 6 cells stay empty: PNDM cannot draw in 1 step; ask for 4 or more." in told
+    assert "All cells stay empty" in foresee("1", "pndm")
+    assert foresee("4, 8", "pndm, ddim") == ""
+    assert foresee("1, 2000", "pndm") == "", "a run says what is wrong with 2000"
 
 
 # --- a grid as it fills -----------------------------------------------------------------------

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+
+def _one(config: Mapping[str, Any]) -> int:
+    return 1
+
+
+def _runge_kutta(config: Mapping[str, Any]) -> int:
+    """PNDM begins with four Runge-Kutta steps, unless a checkpoint's config skips them."""
+    return 1 if config.get("skip_prk_steps") else 4
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,7 @@ class SchedulerRow:
     source: str
     pixels: bool = False  # whether the pixel diffusion offers it too
     config: Mapping[str, Any] = field(default_factory=dict)  # over the checkpoint's own
+    fewest_steps: Callable[[Mapping[str, Any]], int] = _one  # by the checkpoint's config
 
 
 SCHEDULERS: dict[str, SchedulerRow] = {
@@ -40,7 +50,9 @@ SCHEDULERS: dict[str, SchedulerRow] = {
     "dpmpp-2m": SchedulerRow(
         "DPMSolverMultistepScheduler", "DPM++ 2M", "Lu et al. 2022, arXiv:2211.01095", True
     ),
-    "pndm": SchedulerRow("PNDMScheduler", "PNDM", "Liu et al. 2022, arXiv:2202.09778"),
+    "pndm": SchedulerRow(
+        "PNDMScheduler", "PNDM", "Liu et al. 2022, arXiv:2202.09778", fewest_steps=_runge_kutta
+    ),
     "ddpm": SchedulerRow("DDPMScheduler", "DDPM", "Ho et al. 2020, arXiv:2006.11239", True),
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genlab.diffusion.schedulers import SCHEDULERS
 from genlab.evaluation.figures import AS_ASKED, CLASSES, CONFIDENCE, SECONDS, SHARPNESS
 from genlab.families.description import Endpoint, FamilyDescription, Find
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
@@ -20,16 +21,31 @@ from genlab.requests import UserError
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
-    """``own_scheduler``: it takes any; ``world``: what world.json holds, if there is one;
-    ``text_width``: how many numbers a word has where its UNet looks at the text."""
-    world = path / "world.json"
+    """``own_scheduler``: it takes any; ``world``: what world.json holds, if there is one.
+
+    ``fewest_steps``: how many a scheduler needs with this model, by name, where that is above one;
+    ``text_width``: how many numbers a word has where its UNet looks at the text.
+    """
+    world, scheduler = path / "world.json", path / "scheduler" / "scheduler_config.json"
     content = {"world": read_json(world)} if world.is_file() else {}
+    if scheduler.is_file():
+        config = read_json(scheduler)
+        needed = {name: row.fewest_steps(config) for name, row in SCHEDULERS.items()}
+        content["fewest_steps"] = {name: count for name, count in needed.items() if count > 1}
     width = pipelines.config_of(pipelines.configuration(path, card), "unet")
     return {"own_scheduler": False, "text_width": width.get("cross_attention_dim", 1280)} | content
 
 
 def check_request(request: StableDiffusionRequest, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError for a LoRA that is of no use here."""
+    """Raise UserError for fewer steps than the scheduler can draw in, or a LoRA that is no use."""
+    count = request.num_inference_steps
+    fewest = metadata.facts.get("fewest_steps", {}).get(request.scheduler, 1)
+    if count < fewest:
+        unit = "step" if count == 1 else "steps"
+        raise UserError(
+            f"{SCHEDULERS[request.scheduler].label} cannot draw in {count} {unit}; "
+            f"ask for {fewest} or more."
+        )
     if request.lora:
         check_lora(request.lora, metadata, find)
 

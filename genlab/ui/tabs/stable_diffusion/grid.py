@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.requests import UserError
 from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE, buttons, chooser
 from genlab.ui.components.progress import failures, progress_line
@@ -27,6 +29,19 @@ INTRO = (
     "One picture for each pair of values, all drawn at the same time. **Read along a row, then "
     "down a column**: which setting changes what? A click on a cell takes over its settings."
 )
+DEFAULTS = {name: values for name, (_, values) in AXES.items()}
+AXIS = "const axis = (window.genlabAxes ??= {})[%s] ??= {setting: %s, kept: %s};"
+TYPED = "(setting, values) => { %s axis.kept[setting] = values; }"
+CHOSEN = """(setting, values) => {
+    %s
+    const own = values !== axis.kept[axis.setting];
+    axis.setting = setting;
+    return own ? (axis.kept[setting] = values) : axis.kept[setting];
+}"""
+"""Client-side: a newly chosen setting brings its values, those last typed for it.
+
+Values that came together with their setting, from a link, stay as they are.
+"""
 BEAT = 0.5  # seconds between two tables without a new picture: 64 cells are 50 kB
 BEGIN = ("num_inference_steps", "guidance_scale")
 BLANK = '<div class="blank" style="--ratio:3/1">Nothing drawn yet</div>'
@@ -38,6 +53,7 @@ def build(context: AppContext, controls: Controls) -> None:
     with gr.Row(elem_classes=["axes"]):
         columns = _axis_controls("columns", "Columns", BEGIN[0])
         rows = _axis_controls("rows", "Rows", BEGIN[1])
+    refused = gr.HTML(elem_id=f"{SLOT}-refused", elem_classes=["flush"])
     with gr.Row(elem_classes=["press"]):
         press = buttons(SLOT, "Draw the grid")
     cells = gr.HTML(BLANK, elem_id=f"{SLOT}-cells", elem_classes=["flush"], js_on_load=PICK)
@@ -55,6 +71,16 @@ def build(context: AppContext, controls: Controls) -> None:
             yield frame.status, gr.update(interactive=frame.running), *parts
 
     on_press(context, SLOT, press, draw, [*controls.inputs, *columns, *rows], [cells, sheet])
+
+    def foresee(*values: Any) -> str:
+        *settings, x, x_values, y, y_values = values
+        return refusals(context, settings, x, x_values, y, y_values)
+
+    gr.on(
+        [part.change for part in (*columns, *rows, *controls.limiting)],
+        foresee, [*controls.inputs, *columns, *rows], refused,
+        queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
+    )  # fmt: skip
 
     def pick(event: gr.EventData) -> list[Any]:
         settings = dict(event.settings)
@@ -132,6 +158,32 @@ def requested_grid(
     return grid_of(base, axis(x, x_values or "", base), axis(y, y_values or "", base), most)
 
 
+def refusals(context: AppContext, settings: Sequence[Any], *axes: Any) -> str:
+    """A note on the cells that cannot be drawn, with the first reason, as HTML; "" if all can.
+
+    Args:
+        settings: the controls' values.
+        axes: both settings and their values, as ``requested_grid`` takes them.
+    """
+    try:
+        requests = requested_grid(context, request_of(settings), *axes).requests
+    except UserError:
+        return ""  # a press of the button says it; here it would speak while somebody types
+    reasons = [reason for request in requests if (reason := _refusal(context, request))]
+    if not reasons:
+        return ""
+    which = "All" if len(reasons) == len(requests) else f"{len(reasons)} of {len(requests)}"
+    return f'<p class="note" role="status">{which} cells stay empty: {escape(reasons[0])}</p>'
+
+
+def _refusal(context: AppContext, request: StableDiffusionRequest) -> str:
+    try:
+        context.registry.check(request)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def download(address: str) -> str:
     """A link that saves the picture at an address."""
     return f'<a class="save-all" download="genlab-grid.png" href="{address}">Download as PNG</a>'
@@ -147,8 +199,8 @@ def _axis_controls(name: str, label: str, setting: str) -> tuple[gr.Dropdown, gr
             AXES[setting][1], label="Values", lines=1, max_lines=6, elem_id=f"{SLOT}-{name}-values",
             info="Commas between them, or one a line.",
         )  # fmt: skip
-    defaults = json.dumps({key: text for key, (_, text) in AXES.items()})
-    chosen_axis.input(
-        None, chosen_axis, values, js=f"name => ({defaults})[name]", show_progress="hidden"
-    )
+    axis_state = AXIS % tuple(map(json.dumps, (name, setting, DEFAULTS)))
+    both = [chosen_axis, values]
+    values.input(None, both, None, js=TYPED % axis_state)
+    chosen_axis.change(None, both, values, js=CHOSEN % axis_state, show_progress="hidden")
     return chosen_axis, values
