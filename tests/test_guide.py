@@ -12,7 +12,7 @@ import pytest
 from genlab.models.registry import Registry
 from genlab.settings import Settings
 from genlab.ui.context import AppContext
-from genlab.ui.first_runs import WAITS, tabs_that_show
+from genlab.ui.first_runs import WAITS
 from genlab.ui.page import build_page
 from genlab.ui.state.address import read
 from genlab.ui.state.controls import tabs_of
@@ -197,26 +197,24 @@ def test_the_pictures_of_the_questions_can_be_served(registry: Registry) -> None
 # --- what panels open with --------------------------------------------------------------------
 
 
-def test_every_button_that_draws_has_drawn_something_when_its_tab_is_opened(
+def test_every_button_that_draws_has_drawn_something_when_its_panel_is_opened(
     page: gr.Blocks,
 ) -> None:
-    selected = {k for f in page.fns.values() for k, kind in f.targets if kind == "select"}
-    buttons = [
-        block
-        for block in page.blocks.values()
-        if isinstance(block, gr.Button) and str(block.elem_id).endswith("-generate")
-    ]
+    names = {str(b.elem_id): b for b in page.blocks.values() if isinstance(b, gr.Button)}
+    buttons = {n.removesuffix("-generate"): b for n, b in names.items() if n.endswith("-generate")}
     assert len(buttons) > 10
-    for button in buttons:
-        opened = [tab for tab in tabs_that_show(button) if tab._id in selected]
-        assert bool(opened) != (WAITS in button.elem_classes), button.elem_id
+    for slot, button in buttons.items():
+        assert (f"first-{slot}" in names) != (WAITS in button.elem_classes), slot
+    assert "train" in buttons
+    assert "first-train" not in names
 
 
-def test_a_tab_opens_with_its_first_mode_and_a_mode_with_itself(page: gr.Blocks) -> None:
-    def ids(name: str) -> list[str]:
-        button = next(b for b in page.blocks.values() if b.elem_id == name)
-        return [str(tab.id) for tab in tabs_that_show(button)]
-
-    assert ids("vae-generate") == ["vae-sample", "vae"]
-    assert ids("vae-codes-generate") == ["vae-codes"]
-    assert ids("gan-generate") == ["gan"]
+def test_a_panel_opens_with_what_its_button_draws(page: gr.Blocks) -> None:
+    targets = {
+        page.blocks[k].elem_id: event
+        for event in page.fns.values()
+        for k, kind in event.targets
+        if kind == "click" and k in page.blocks
+    }
+    assert targets["first-vae"].outputs == targets["vae-generate"].outputs
+    assert targets["first-vae"].inputs == []

@@ -7,6 +7,7 @@ with the class WAITS is left alone. Knows no tab and no model.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,24 @@ from genlab.ui.opening import Updates
 
 PRESSED = "-generate"
 WAITS = "waits"
+FIRST = "first-"  # and the slot: the element id of what starts it
+WATCH = """slots => {
+    const left = new Set(slots);
+    const look = () => {
+        for (const slot of left) {
+            if (!document.getElementById(`${slot}-generate`)?.offsetParent) continue;
+            left.delete(slot);
+            setTimeout(() => document.getElementById(`first-${slot}`).click(), 400);
+        }
+        if (left.size) setTimeout(look, 300);
+    };
+    look();
+}"""
+"""Client-side: presses a panel's own when it comes into sight, once.
+
+A moment later, and not by the event of its tab: Gradio empties components that are just being put
+into the page when an event tells them that it has begun.
+"""
 NOTE = (
     '<p class="note">Drawn once for everybody, with the settings as this opens. '
     "The button draws your own.</p>"
@@ -32,6 +51,7 @@ button and whatever else."""
 def show_on_opening(context: AppContext, page: gr.Blocks) -> None:
     """Let the panels of a finished page open with something to be seen; to be called within it."""
     handlers: Any = page.fns
+    slots = []
     for event in list(handlers.values()):
         button = next((page.blocks[k] for k, kind in event.targets if kind == "click"), None)
         name = str(getattr(button, "elem_id", "") or "")
@@ -39,34 +59,13 @@ def show_on_opening(context: AppContext, page: gr.Blocks) -> None:
             continue
         slot, run = name.removesuffix(PRESSED), event.fn
         event.fn = _own(context, slot, run)
-        if tabs := tabs_that_show(button):
-            begin = [component.value for component in event.inputs]
-            gr.on(
-                [tab.select for tab in tabs],
-                _opening(context, slot, run, begin),
-                None,
-                event.outputs,
-                concurrency_limit=None,
-                trigger_mode="multiple",
-                **PRIVATE,
-            )
-
-
-def tabs_that_show(block: Any) -> list[gr.Tab]:
-    """The tabs of which any, when it is chosen, may bring a block into sight for the first time.
-
-    The innermost round it; and each round that, as long as the one inside is the first of its row.
-    """
-    shown: list[gr.Tab] = []
-    first = True
-    while block.parent is not None:
-        if isinstance(block, gr.Tab):
-            if first:
-                shown.append(block)
-            row = [tab for tab in block.parent.children if isinstance(tab, gr.Tab)]
-            first = first and row[0] is block
-        block = block.parent
-    return shown
+        begin = [component.value for component in event.inputs]
+        gr.Button(visible="hidden", elem_id=f"{FIRST}{slot}").click(
+            _opening(context, slot, run, begin), None, event.outputs,
+            concurrency_limit=None, trigger_mode="once", **PRIVATE,
+        )  # fmt: skip
+        slots.append(slot)
+    page.load(None, None, None, js=f"() => ({WATCH})({json.dumps(slots)})")
 
 
 def _own(context: AppContext, slot: str, run: Run) -> Run:
