@@ -178,7 +178,7 @@ def test_a_saved_picture_dropped_on_the_tab_sets_every_control(
     bench.enter("sd-prompt", "a red 7")
     bench.enter("sd-steps", 9)
     bench.find("sd-png").locator("input[type=file]").set_input_files(file)
-    expect(bench.find("sd-png-note")).to_contain_text("The controls are as they were")
+    expect(bench.find("sd-png-note")).to_contain_text(f"{file.name}: the controls are as")
     for name, text in (("seed", "8"), ("count", "1"), ("steps", "4")):
         expect_number(bench, f"sd-{name}", text)
     expect(bench.find("sd-prompt").locator("textarea")).to_have_value(re.compile("green sneaker"))

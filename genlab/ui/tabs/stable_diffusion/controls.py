@@ -35,6 +35,8 @@ NAMES = (
     "scheduler", "seed",
 )  # fmt: skip
 """The settings that the controls hold, in the order of ``Controls.inputs``."""
+ADDED = ("lora", "lora_scale")
+"""Those after them, where there are LoRAs."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +52,30 @@ class Controls:
     guidance_slider: gr.Slider
     scheduler: gr.Dropdown
     seed: gr.Number
+    loras: tuple[gr.components.Component, ...] = ()  # as ADDED, or none
 
     @property
     def inputs(self) -> list[gr.components.Component]:
-        """One component a name of NAMES."""
+        """One component a name of NAMES, then of ADDED if there are LoRAs."""
         return [
             self.checkpoint, self.prompt, self.negative, self.steps, self.guidance,
-            self.scheduler, self.seed,
+            self.scheduler, self.seed, *self.loras,
         ]  # fmt: skip
+
+    @property
+    def limiting(self) -> list[gr.components.Component]:
+        """Those on which it depends whether a picture can be drawn at all."""
+        return [self.checkpoint, self.steps, self.scheduler]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """The components that ``restored`` sets."""
-        return [*self.inputs, self.steps_slider, self.guidance_slider]
+        return [*self.inputs[: len(NAMES)], self.steps_slider, self.guidance_slider]
 
 
 def request_of(values: Sequence[Any], **changes: Any) -> StableDiffusionRequest:
     """The request of the controls' values, in the order of NAMES; raises UserError."""
-    settings = dict(zip(NAMES, values, strict=True)) | changes
+    settings = dict(zip((*NAMES, *ADDED)[: len(values)], values, strict=True)) | changes
     # An empty box sends None, which would read oddly in a sentence.
     filled = {name: "" if value is None else value for name, value in settings.items()}
     return parse_request(StableDiffusionRequest, **filled)
@@ -84,8 +92,8 @@ def restored(settings: Mapping[str, Any]) -> list[Any]:
 
 def prompt_controls(
     context: AppContext, entries: Sequence[ModelMetadata]
-) -> tuple[gr.Dropdown, gr.Textbox, gr.Textbox]:
-    """Model, prompt with its help and examples, negative prompt."""
+) -> tuple[gr.Dropdown, gr.Textbox, gr.HTML]:
+    """Model, prompt with examples, and the place where unknown words are told."""
     checkpoint = chooser(
         "sd-checkpoint", "Checkpoint", "The trained model that draws.",
         titles(entries), entries[0].name,
@@ -98,10 +106,6 @@ def prompt_controls(
     words = gr.HTML(elem_id="sd-unknown-words", elem_classes=["flush"])
     with gr.Column(elem_id="sd-examples"):
         chips = {data: _chips(texts, prompt, data == first) for data, texts in EXAMPLES.items()}
-    negative = gr.Textbox(
-        label="Negative prompt", lines=1, elem_id="sd-negative-prompt",
-        info="What guidance should lead away from.",
-    )  # fmt: skip
 
     def fitting_chips(checkpoint: Any) -> list[Any]:
         chosen = kind(context.registry.entry(str(checkpoint)))
@@ -110,16 +114,28 @@ def prompt_controls(
     checkpoint.change(
         fitting_chips, checkpoint, list(chips.values()), queue=False, preprocess=False, **PRIVATE
     )
+    return checkpoint, prompt, words
+
+
+def negative_prompt() -> gr.Textbox:
+    """What guidance leads away from."""
+    return gr.Textbox(
+        label="Negative prompt", lines=1, elem_id="sd-negative-prompt",
+        info="What guidance should lead away from.",
+    )  # fmt: skip
+
+
+def tell_unknown_words(context: AppContext, controls: Controls, words: gr.HTML) -> None:
+    """Say at once which words of both prompts the model does not know."""
 
     def word_help(checkpoint: Any, *texts: Any) -> str:
         return help_with_words(context.registry.entry(str(checkpoint)), *map(str, texts))
 
+    parts = [controls.checkpoint, controls.prompt, controls.negative]
     gr.on(
-        [prompt.change, negative.change, checkpoint.change],
-        word_help, [checkpoint, prompt, negative], words,
+        [part.change for part in parts], word_help, parts, words,
         queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip
-    return checkpoint, prompt, negative
 
 
 def kind(entry: ModelMetadata) -> str:
@@ -136,8 +152,8 @@ def _chips(texts: Sequence[str], prompt: gr.Textbox, visible: bool) -> gr.Row:
     return row
 
 
-def sampler_controls() -> tuple[Any, ...]:
-    """Steps and scale with their sliders, scheduler and seed, in the order of Controls."""
+def strength_controls() -> tuple[gr.Number, gr.Slider, gr.Number, gr.Slider]:
+    """What every mode is about, each with its slider: steps, and guidance scale."""
     steps, steps_slider = numbered(
         "sd-steps",
         "num_inference_steps",
@@ -150,6 +166,11 @@ def sampler_controls() -> tuple[Any, ...]:
         GUIDANCE_INFO,
         1, 20, 4, 0.5,
     )  # fmt: skip
+    return steps, steps_slider, guidance, guidance_slider
+
+
+def scheduler_and_seed() -> tuple[gr.Dropdown, gr.Number]:
+    """How the steps are taken, and from which noise."""
     scheduler = chooser(
         "sd-scheduler",
         "Scheduler",
@@ -157,4 +178,4 @@ def sampler_controls() -> tuple[Any, ...]:
         [(SCHEDULERS[name].label, name) for name in scheduler_names()],
         "dpmpp-2m",
     )
-    return steps, steps_slider, guidance, guidance_slider, scheduler, seed_with_dice("sd")
+    return scheduler, seed_with_dice("sd")

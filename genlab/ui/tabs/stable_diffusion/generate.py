@@ -14,7 +14,16 @@ import gradio as gr
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, UserError
-from genlab.ui.components.panel import PRIVATE, buttons, drawing, drawn_on, numbered, panel, wire
+from genlab.ui.components.numbers import as_typed
+from genlab.ui.components.panel import (
+    PRIVATE,
+    buttons,
+    drawing,
+    drawn_on,
+    numbered,
+    panel,
+    wire,
+)
 from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
 from genlab.ui.state.kept import kept
@@ -24,7 +33,12 @@ SLOT = "sd"
 SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
 PATIENCE = 0.4  # seconds that a live run may go on for after a newer value has come
 SAME_MOVE = 0.1  # seconds; a run that began this short before a move is that move's own
-RESTORED = "The controls are as they were for this picture: Generate draws it again."
+RESTORED = "the controls are as they were for this picture: Generate draws it again."
+FORGET = """for (const event of ["change", "drop"])
+    document.addEventListener(event, ({target}) => {
+        if (target.closest?.("#sd-png")) props.value = "";
+    }, true);"""
+"""Client-side: what was said of an earlier file goes when another is chosen."""
 LIVE = "Redraws at once when a setting moves."
 
 
@@ -42,10 +56,8 @@ def build(context: AppContext, controls: Controls) -> None:
                 "sd-preview-every", "Preview every",
                 "Steps between two previews; 0 shows only the end.", 0, 20, 3,
             )  # fmt: skip
-            dropped = gr.File(
-                label="Drop a GenLab PNG", file_types=[".png"], height=150, elem_id="sd-png"
-            )
-            note = gr.HTML(elem_id="sd-png-note", elem_classes=["flush"])
+            dropped = gr.File(label="Drop a GenLab PNG", height=150, elem_id="sd-png")
+            note = gr.HTML(elem_id="sd-png-note", elem_classes=["flush"], js_on_load=FORGET)
     inputs = [*controls.inputs, count, every]
 
     def requests(*values: Any) -> list[Request]:
@@ -62,6 +74,7 @@ def build(context: AppContext, controls: Controls) -> None:
         inputs,
         drawn_on(press, [shown]),
         preprocess=False,
+        js=as_typed(inputs),
         concurrency_limit=None,
         trigger_mode="always_last",
         **PRIVATE,
@@ -76,16 +89,22 @@ def build(context: AppContext, controls: Controls) -> None:
 
     def restore(file: Any) -> list[Any]:
         """The controls as a dropped PNG says they were."""
+        path = Path(file["path"])
+        name = f"{Path(str(file.get('orig_name') or path.name)).name[:80]}: "
         try:
-            request, notes = restored_from(context, Path(file["path"]))
+            request, notes = restored_from(context, path)
         except UserError as error:
-            return [error_line(str(error)), None, *[gr.skip()] * (len(controls.outputs) + 2)]
-        sentences = "".join(f'<p class="note">{escape(text)}</p>' for text in (RESTORED, *notes))
+            line = error_line(name + str(error))
+            return [line, None, *[gr.skip()] * (len(controls.outputs) + len(controls.loras) + 2)]
+        first, *others = (name + RESTORED, *notes)
+        sentences = f'<p class="note" role="status">{escape(first)}</p>'
+        sentences += "".join(f'<p class="note">{escape(text)}</p>' for text in others)
         settings = restored(request.model_dump())
-        return [sentences, None, *settings, request.count, request.count]
+        added = [request.lora, request.lora_scale] if controls.loras else []
+        return [sentences, None, *settings, request.count, request.count, *added]
 
     dropped.upload(
-        restore, dropped, [note, dropped, *controls.outputs, count, count_slider],
+        restore, dropped, [note, dropped, *controls.outputs, count, count_slider, *controls.loras],
         queue=False, preprocess=False, **PRIVATE,
     )  # fmt: skip
 

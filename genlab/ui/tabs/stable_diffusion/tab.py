@@ -7,7 +7,15 @@ import gradio as gr
 from genlab.ui.components.panel import missing
 from genlab.ui.context import AppContext
 from genlab.ui.tabs.stable_diffusion import cfg, curves, generate, grid
-from genlab.ui.tabs.stable_diffusion.controls import Controls, prompt_controls, sampler_controls
+from genlab.ui.tabs.stable_diffusion.controls import (
+    Controls,
+    negative_prompt,
+    prompt_controls,
+    scheduler_and_seed,
+    strength_controls,
+    tell_unknown_words,
+)
+from genlab.ui.tabs.stable_diffusion.loras import lora_controls
 from genlab.ui.tabs.stable_diffusion.models import more_models, usable, wire_models
 
 INTRO = (
@@ -33,11 +41,18 @@ def build(context: AppContext) -> None:
     gr.Markdown(INTRO, elem_classes=["intro"])
     with gr.Row(elem_classes=["bench", "three"]):
         with gr.Column(min_width=300, elem_classes=["controls"]):
-            prompting = prompt_controls(context, entries)
+            checkpoint, prompt, words = prompt_controls(context, entries)
+        with gr.Column(min_width=300, elem_classes=["controls", "strength"]):
+            strength = strength_controls()
+        # It comes after the modes: on a phone, and for the tab key.
+        with gr.Column(min_width=300, elem_classes=["controls", "settings"], render=False) as last:
+            scheduler, seed = scheduler_and_seed()
+            negative = negative_prompt()
+            loras = lora_controls(context)
             more = more_models(context)
-        with gr.Column(min_width=300, elem_classes=["controls", "settings"]):
-            controls = Controls(*prompting, *sampler_controls())
-            wire_models(context, controls, more)
+        controls = Controls(checkpoint, prompt, negative, *strength, scheduler, seed, loras)
+        wire_models(context, controls, more)
+        tell_unknown_words(context, controls, words)
         with (
             gr.Column(min_width=300, elem_classes=["shown"]),
             gr.Tabs(elem_id="sd-modes", elem_classes=["modes"]),
@@ -45,6 +60,7 @@ def build(context: AppContext) -> None:
             for name, mode in MODES.items():
                 with gr.Tab(name, id=f"sd-{name.lower().replace(' ', '-')}"):
                     mode(context, controls)
+        last.render()
     gr.on(
         [controls.prompt.submit, controls.negative.submit],
         None, None, None, js=PRESS_WHAT_IS_SHOWN, show_progress="hidden",
