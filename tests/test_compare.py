@@ -86,11 +86,12 @@ def press(
     seed: Any = 7,
     label: Any = "any",
     count: Any = 4,
+    more: Any = "",
     during: Callable[[dict[str, Any]], None] = lambda frame: None,
 ) -> list[dict[str, Any]]:
     """What the tab's elements are given after Generate; ``during`` sees each frame."""
     page = FakePage(tab.build, fake_context(client, registry))
-    return pressed(page, "compare-generate", seed, label, count, list(keys), during=during)
+    return pressed(page, "compare-generate", seed, label, count, list(keys), more, during=during)
 
 
 def news(registry: Any, key: str, *events: Event, **settings: Any) -> Card:
@@ -367,7 +368,7 @@ def test_stop_ends_the_column_that_runs_and_those_that_wait(
         if len(client.tickets) == 2:
             context.runs.stop("me", "compare")
 
-    values = (0, "any", 4, ["vae", "diffusion", "gan"])
+    values = (0, "any", 4, ["vae", "diffusion", "gan"], "")
     page = FakePage(tab.build, context)
     shown = together(pressed(page, "compare-generate", *values, during=stop_the_second))
     assert shown["compare-vae"].count("<img") == 4, "what was done stays"
@@ -486,3 +487,22 @@ def test_guidance_is_seen_to_cost_two_predictions_a_step(registry: Any) -> None:
     keys = ("vae", "diffusion", "guided", "toybox", "real")
     texts = [calls(BY_KEY[key], registry.entry(BY_KEY[key].checkpoint)) for key in keys]
     assert texts == ["1", "50 steps", "50 steps x 2", "25 steps x 2", "–"]
+
+
+def test_another_model_is_one_column_more(registry: Any) -> None:
+    registry = ListedRegistry(
+        *registry.entries.values(), model("own-1", "gan", facts={"classes": 10, "latent_dim": 4})
+    )
+    client = answering(answer)
+    frames = press(registry, client, "vae", more="own-1", label="3")
+    requests = [ticket.request for ticket in client.tickets]  # type: ignore[attr-defined]
+    assert [request.checkpoint for request in requests] == ["vae-mnist-20d", "own-1"]
+    assert requests[1].label == 3
+    shown = together(frames)
+    assert shown["compare-yours"].count("<img") == 4
+    assert "Tiny own-1" in shown["compare-yours"]
+    assert "Only 3." in shown["compare-yours"]
+    assert "Tiny own-1" in shown["compare-table"]
+    client = answering(answer)
+    press(registry, client, "vae")
+    assert len(client.tickets) == 1

@@ -17,12 +17,14 @@ from genlab.engine.tensors import to_tensor
 from genlab.families.vae.network import ConvVAE
 from genlab.formats.hub_layout import load_hub_module
 from genlab.models.examples import examples
+from genlab.models.own import OwnModels
 from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.ui.tabs import gan
 from genlab.ui.tabs.vae import codes
 from genlab.ui.tabs.vae import tab as vae
 from genlab.ui.tabs.vae.codes_plot import codes_figure
+from genlab.ui.tabs.vae.kinds import reconstructs
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import FakePage, pressed
 
@@ -90,7 +92,7 @@ def test_the_first_vae_has_more_than_two_numbers_a_code_and_draws_digits(registr
 def test_two_vaes_draw_from_the_same_z_and_are_measured(registry: Any) -> None:
     client = answering(answer)
     (last,) = press(
-        vae.build, registry, client, "vae-generate", "vae-2d", "vae-2d-no-kl", 0.5, 7, 4
+        vae.build, registry, client, "vae-generate", "vae-2d", "vae-2d-no-kl", 0.5, 7, 4, ""
     )
     first, second = (ticket.request for ticket in client.tickets)
     assert (first.checkpoint, second.checkpoint) == ("vae-2d", "vae-2d-no-kl")
@@ -103,7 +105,7 @@ def test_two_vaes_draw_from_the_same_z_and_are_measured(registry: Any) -> None:
 
 def test_with_nothing_beside_it_one_vae_draws(registry: Any) -> None:
     client = answering(answer)
-    (last,) = press(vae.build, registry, client, "vae-generate", "vae-2d", "", 1, 7, 4)
+    (last,) = press(vae.build, registry, client, "vae-generate", "vae-2d", "", 1, 7, 4, "")
     assert [ticket.request.checkpoint for ticket in client.tickets] == ["vae-2d"]
     assert "vae-beside-gallery" not in last
 
@@ -120,7 +122,7 @@ def test_a_wrong_value_is_a_sentence_and_leaves_the_pictures(
     registry: Any, values: tuple[Any, ...], sentence: str
 ) -> None:
     client = FakeClient()
-    (only,) = press(vae.build, registry, client, "vae-generate", *values)
+    (only,) = press(vae.build, registry, client, "vae-generate", *values, "")
     assert sentence in only["vae-status"]
     assert "vae-gallery" not in only
     assert client.tickets == []
@@ -225,7 +227,7 @@ def test_the_timeline_moves_both_gans(registry: Any) -> None:
     for position in (1, 2, 3, 4):
         client = answering(answer)
         values = ("gan", "gan-other", position, 7, 4)
-        press(gan.build, both, client, "gan-generate", *values)
+        press(gan.build, both, client, "gan-generate", *values, "")
         seen.append(tuple(ticket.request.snapshot for ticket in client.tickets))  # type: ignore[attr-defined]
     assert seen == [(0, 0), (25, 20), (1500, 400), (None, None)]
     blocks = FakePage(gan.build, fake_context(FakeClient(), both)).blocks
@@ -238,7 +240,9 @@ def test_the_timeline_moves_both_gans(registry: Any) -> None:
 
 def test_a_gan_is_drawn_at_its_moment_beside_a_finished_one(registry: Any) -> None:
     client = answering(answer)
-    (last,) = press(gan.build, registry, client, "gan-generate", "gan", "gan-collapsed", 2, 7, 4)
+    (last,) = press(
+        gan.build, registry, client, "gan-generate", "gan", "gan-collapsed", 2, 7, 4, ""
+    )
     first, second = (ticket.request for ticket in client.tickets)
     assert (first.checkpoint, first.snapshot) == ("gan", 25)
     assert (second.checkpoint, second.snapshot) == ("gan-collapsed", None)
@@ -248,7 +252,7 @@ def test_a_gan_is_drawn_at_its_moment_beside_a_finished_one(registry: Any) -> No
 
 
 def test_every_picture_says_what_the_discriminator_thinks_of_it(registry: Any) -> None:
-    (last,) = press(gan.build, registry, answering(answer), "gan-generate", "gan", "", 4, 7, 4)
+    (last,) = press(gan.build, registry, answering(answer), "gan-generate", "gan", "", 4, 7, 4, "")
     assert last["gan-gallery"].count("D 25 %") == 4
 
 
@@ -279,3 +283,33 @@ def test_a_newly_chosen_gan_rewinds_the_timeline_to_its_end(registry: Any) -> No
 def test_without_checkpoints_both_tabs_say_how_to_get_some() -> None:
     assert "genlab train vae-mnist-20d" in config_of(vae.build, ListedRegistry())
     assert "genlab train dcgan-mnist" in config_of(gan.build, ListedRegistry())
+
+
+# --- classes and models of the visitor's own ----------------------------------------------------
+
+
+def test_only_models_that_are_told_a_class_are_told_the_chosen_one(registry: Any) -> None:
+    told = model("told", "gan", "mnist", facts={"classes": 10})
+    client = answering(answer)
+    both = ListedRegistry(LONG, told)
+    press(gan.build, both, client, "gan-generate", "told", "gan", 1, 7, 4, "3")
+    assert [ticket.request.label for ticket in client.tickets] == [3, None]  # type: ignore[attr-defined]
+    page = FakePage(gan.build, fake_context(FakeClient(), both))
+    assert page.element("gan-class").visible is False, "the first one chosen is told none"
+    page = FakePage(gan.build, fake_context(FakeClient(), ListedRegistry(told)))
+    assert page.element("gan-class").visible is True
+
+
+def test_where_visitors_can_bring_nothing_the_page_offers_nothing(
+    registry: Any, tmp_path: Path
+) -> None:
+    assert "Bring your own" not in config_of(vae.build, registry)
+    registry = ListedRegistry(LONG)
+    registry.own = OwnModels(tmp_path)
+    assert "Bring your own" in config_of(gan.build, registry)
+
+
+def test_2_d_codes_take_models_with_an_encoder_and_two_numbers_only() -> None:
+    assert reconstructs(model("a", "vae"))
+    assert not reconstructs(model("a", "vae", facts={"reconstructs": False}))
+    assert not reconstructs(model("a", "vae", facts={"image": [3, 64, 64]}))

@@ -10,6 +10,8 @@ import gradio as gr
 from genlab.families.gan.request import GANRequest
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, UserError, parse_request
+from genlab.ui.components.bring import bring_your_own
+from genlab.ui.components.class_choice import class_choice, label_for
 from genlab.ui.components.panel import (
     PRIVATE,
     buttons,
@@ -21,6 +23,7 @@ from genlab.ui.components.panel import (
     wire,
 )
 from genlab.ui.context import AppContext
+from genlab.ui.model_choices import lists
 from genlab.ui.state.controls import may_reach
 
 INTRO = (
@@ -40,6 +43,8 @@ def build(context: AppContext) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair("gan", entries)
+            lists([first, beside], ["gan"])
+            label = class_choice(context.registry, "gan", [first, beside])
 
             def known(name: Any) -> ModelMetadata | None:
                 return context.registry.entry(str(name)) if name else None
@@ -57,14 +62,16 @@ def build(context: AppContext) -> None:
             panels = [panel("gan"), panel("gan-beside", bool(beside.value))]
 
     def requests(
-        checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any
+        checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any, label: Any
     ) -> Sequence[Request]:
         same: dict[str, Any] = {"seed": seed, "count": count, "judge": True}
         snapshot = at(context.registry.entry(str(checkpoint)), stop)
-        wanted = [parse_request(GANRequest, checkpoint=checkpoint, snapshot=snapshot, **same)]
+        own = same | label_for(context.registry, checkpoint, label)
+        wanted = [parse_request(GANRequest, checkpoint=checkpoint, snapshot=snapshot, **own)]
         if other:
             then = latest(context.registry.entry(str(other)), snapshot)
-            wanted.append(parse_request(GANRequest, checkpoint=other, snapshot=then, **same))
+            own = same | label_for(context.registry, other, label)
+            wanted.append(parse_request(GANRequest, checkpoint=other, snapshot=then, **own))
         return wanted
 
     def rewind(checkpoint: Any, other: Any) -> tuple[Any, str]:
@@ -91,11 +98,12 @@ def build(context: AppContext) -> None:
         trigger_mode="always_last", **light,
     )  # fmt: skip
     shows_second(beside, panels[1].column)
-    inputs = [first, beside, timeline, seed, count]
+    inputs = [first, beside, timeline, seed, count, label]
     wire(
         context, "gan", press, panels, inputs, requests,
         also=[timeline.input], captions=_captions,
     )  # fmt: skip
+    bring_your_own(context, "gan")
 
 
 def stops(metadata: ModelMetadata) -> list[int | None]:

@@ -156,7 +156,7 @@ class Comparison:
         if view.failed:
             return Card(before.pictures, problem=view.failed)
         if view.done:
-            metadata = self._registry.entries.get(column.checkpoint)
+            metadata = self._registry.find(column.checkpoint)
             shown = [self._shown(result) for result in view.results]
             pictures = view.pictures or np.concatenate([result.images for result in shown])
             return Card(pictures, figures_of(column, metadata, view.results))

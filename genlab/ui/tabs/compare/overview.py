@@ -52,7 +52,7 @@ def overview(
 
 
 def _row(registry: Registry, column: CompareColumn, seconds: float | None) -> str:
-    metadata = registry.entries.get(column.checkpoint)
+    metadata = registry.find(column.checkpoint)
     fid = column.figure(metadata, "fid") if metadata is not None else None
     samples = column.figure(metadata, "samples") if metadata is not None else None
     cells = (
@@ -103,7 +103,7 @@ def _diversity(registry: Registry, column: CompareColumn) -> str:
 
 def _share(registry: Registry, column: CompareColumn, figure: str, real: str) -> float | None:
     """A figure as a share of what the card of its judge calls ``real``; None if either is not."""
-    metadata = registry.entries.get(column.checkpoint)
+    metadata = registry.find(column.checkpoint)
     judge = registry.judge(metadata.dataset) if metadata is not None else None
     mine = column.figure(metadata, figure) if metadata is not None else None
     of_real = judge.metric(real) if judge is not None else None

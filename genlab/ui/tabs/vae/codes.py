@@ -16,7 +16,9 @@ from genlab.ui.components.panel import buttons, heading, missing, pair, shows_se
 from genlab.ui.components.run_button import on_press
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import Frame, live_run
+from genlab.ui.model_choices import lists
 from genlab.ui.tabs.vae.codes_plot import codes_figure, empty_figure
+from genlab.ui.tabs.vae.kinds import flat, reconstructs
 
 SLOT = "vae-codes"
 INTRO = (
@@ -36,6 +38,7 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair(SLOT, entries, "Another one, for the same pictures.")
+            lists([first, beside], ["vae"], lambda entry: flat(entry) and reconstructs(entry))
             press = buttons(SLOT, "Plot the codes")
         with gr.Column(scale=3, min_width=300), gr.Row(elem_classes=["panels"]):
             plots = [_plot("first"), _plot("second", bool(beside.value))]
@@ -75,7 +78,7 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
 
 def _plot(name: str, visible: bool = True) -> tuple[gr.Column, gr.HTML, gr.Plot]:
     with gr.Column(min_width=300, visible=visible, elem_classes=["panel"]) as column:
-        title = gr.HTML(heading(" "), elem_classes=["flush"])
+        title = gr.HTML(heading(), elem_classes=["flush"])
         figure = gr.Plot(
             empty_figure(), show_label=False, elem_id=f"{SLOT}-{name}", elem_classes=["plotted"]
         )

@@ -18,6 +18,8 @@ from genlab.ui.components.pictures import blank, sheet
 from genlab.ui.components.run_button import on_press
 from genlab.ui.context import AppContext
 from genlab.ui.live_run import Frame, live_run
+from genlab.ui.model_choices import lists
+from genlab.ui.tabs.vae.kinds import reconstructs
 
 SLOT = "vae-reconstruct"
 INTRO = (
@@ -33,6 +35,7 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair(SLOT, entries, "Another one, for the same digits.")
+            lists([first, beside], ["vae"], reconstructs)
             press = buttons(SLOT, "Reconstruct ten")
         with gr.Column(scale=3, min_width=300):
             rows = [_row("originals"), _row("first"), _row("second", bool(beside.value))]
@@ -68,7 +71,8 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
         images = [digits, *(view.results[0].images for view in frame.cells)]
         shown: list[Any] = []
         for title, row in zip(titles, images, strict=True):
-            shown += [heading(title), sheet(row)]
+            alt = f"{len(row)} pictures in a row: {title}"
+            shown += [heading(title), sheet(row, alt)]
         return shown + [gr.skip()] * (6 - len(shown))
 
     outputs = [part for _, title, picture in rows for part in (title, picture)]
@@ -77,7 +81,7 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
 
 def _row(name: str, visible: bool = True) -> tuple[gr.Column, gr.HTML, gr.HTML]:
     with gr.Column(visible=visible, elem_classes=["panel"]) as column:
-        title = heading("Test pictures" if name == "originals" else " ")
+        title = heading("Test pictures" if name == "originals" else "")
         return (
             column,
             gr.HTML(title, elem_classes=["flush"]),

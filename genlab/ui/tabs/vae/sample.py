@@ -10,6 +10,7 @@ import gradio as gr
 from genlab.families.vae.request import VAERequest
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, parse_request
+from genlab.ui.components.class_choice import class_choice, label_for
 from genlab.ui.components.panel import (
     buttons,
     numbered,
@@ -20,6 +21,7 @@ from genlab.ui.components.panel import (
     wire,
 )
 from genlab.ui.context import AppContext
+from genlab.ui.model_choices import lists
 
 SLOT = "vae"
 INTRO = (
@@ -34,6 +36,8 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
     with gr.Row(elem_classes=["bench"]):
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             first, beside = pair(SLOT, entries)
+            lists([first, beside], ["vae"])
+            label = class_choice(context.registry, SLOT, [first, beside])
             temperature, pull = numbered(
                 f"{SLOT}-temperature",
                 "Temperature",
@@ -46,12 +50,22 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
             panels = [panel(SLOT), panel(f"{SLOT}-beside", bool(beside.value))]
 
     def requests(
-        checkpoint: Any, other: Any, temperature: Any, seed: Any, count: Any
+        checkpoint: Any, other: Any, temperature: Any, seed: Any, count: Any, label: Any
     ) -> list[Request]:
-        values = {"temperature": temperature, "seed": seed, "count": count, "judge": True}
+        values: dict[str, Any] = {
+            "temperature": temperature,
+            "seed": seed,
+            "count": count,
+            "judge": True,
+        }
         names = [checkpoint, other] if other else [checkpoint]
-        return [parse_request(VAERequest, checkpoint=name, **values) for name in names]
+        return [
+            parse_request(
+                VAERequest, checkpoint=name, **values, **label_for(context.registry, name, label)
+            )
+            for name in names
+        ]
 
     shows_second(beside, panels[1].column)
-    inputs = [first, beside, temperature, seed, count]
+    inputs = [first, beside, temperature, seed, count, label]
     wire(context, SLOT, press, panels, inputs, requests, also=[pull.release, temperature.submit])

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import gradio as gr
 
 from genlab.formats.metadata import ModelMetadata
+from genlab.ui.components.bring import bring_your_own
 from genlab.ui.components.panel import missing
 from genlab.ui.context import AppContext
 from genlab.ui.tabs.vae import codes, reconstruct, sample
+from genlab.ui.tabs.vae.kinds import flat, reconstructs
 
 
 def build(context: AppContext) -> None:
@@ -22,16 +24,13 @@ def build(context: AppContext) -> None:
         with gr.Tab("Sample the prior", id="vae-sample"):
             sample.build(context, entries)
         with gr.Tab("Reconstruct", id="vae-reconstruct"):
-            reconstruct.build(context, entries)
+            reconstruct.build(context, [entry for entry in entries if reconstructs(entry)])
         with gr.Tab("2-D codes", id="vae-codes"):
-            codes.build(context, [entry for entry in entries if flat(entry)])
+            coded = [entry for entry in entries if flat(entry) and reconstructs(entry)]
+            codes.build(context, coded)
+    bring_your_own(context, "vae")
 
 
 def preferred(entries: Sequence[ModelMetadata]) -> list[ModelMetadata]:
     """The checkpoints with the 20-D ones first: two numbers are not enough for a digit."""
     return sorted(entries, key=lambda entry: (flat(entry), entry.dataset != "mnist"))
-
-
-def flat(metadata: ModelMetadata) -> bool:
-    """Whether a code is two numbers, so that it can be plotted."""
-    return metadata.facts.get("latent_dim") == 2
