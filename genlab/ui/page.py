@@ -53,6 +53,7 @@ from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
 from genlab.ui.first_runs import show_on_opening
 from genlab.ui.light_page import LightPage
+from genlab.ui.model_choices import follow_models
 from genlab.ui.routes import middleware, routes
 from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
 from genlab.ui.state.wiring import follow_address, head
@@ -104,6 +105,7 @@ def build_page(context: AppContext) -> gr.Blocks:
             forget(page, str(request.session_hash))
 
         page.unload(left)
+        follow_models(page, context)
         follow_address(context, page, note)
         show_on_opening(context, page)
     share_descriptions(page)
