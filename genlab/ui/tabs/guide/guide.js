@@ -127,7 +127,7 @@ const bar = (key, k) => {
     const text = document.createElement("p");
     text.textContent = k === 0 && look ? look.textContent : "";
     made.append(back, text);
-    document.querySelector(".gradio-container").append(made);
+    guide().closest("main").append(made);
 };
 
 const run = (key, k) => {
