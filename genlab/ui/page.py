@@ -9,9 +9,10 @@ Elements that tests, the lab guide and screenshots name by id:
 - VAE: vae-checkpoint, vae-beside, vae-temperature, vae-seed, vae-dice, vae-count, vae-generate,
   vae-stop, vae-status, vae-gallery, vae-strip, vae-beside-gallery, vae-beside-strip;
   vae-reconstruct-checkpoint, -beside, -generate, -stop, -status, -originals, -first, -second;
-  vae-codes-checkpoint, -beside, -generate, -stop, -status, -first, -second.
+  vae-codes-checkpoint, -beside, -generate, -stop, -status, -first, -second; vae-class.
 - GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
-  gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip.
+  gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip,
+  gan-class.
 - Guidance: guidance-checkpoint, -digits, -seed, -dice, -count, -steps, -free-scale,
   -classifier-scale, -scheduler, -eta, -modes; side by side: guidance-generate, -stop, -status, and
   guidance-<none | classifier | classifier-free>-gallery and -strip; filmstrip: guidance-film,
@@ -29,7 +30,10 @@ Elements that tests, the lab guide and screenshots name by id:
 - Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
   compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
   compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,
-  compare-toybox, compare-real.
+  compare-toybox, compare-real; compare-another and its card, compare-yours.
+- A visitor's own checkpoint, with vae, gan or compare in front: -own, -own-file, -own-dataset,
+  -own-hub, -own-status, -own-diagram, -own-corrections, -own-again; -own-hidden, -output, -range,
+  -invert, -label-first, -size, -classes, -eps.
 - Train: train-subject, train-kl-weight, train-learning-rate, train-discriminator-rate,
   train-generator-updates, train-latent-dim, train-seed, train-dice; train-generate, train-pause,
   train-step, train-stop, train-status, train-download; train-samples, train-curves, train-loop,
