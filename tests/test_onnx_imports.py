@@ -237,6 +237,15 @@ def test_a_graph_that_takes_too_long_is_given_up(
         convert(tmp_path / "mine.onnx", tmp_path / "mine", "Mine")
 
 
+def test_a_graph_at_which_others_would_wait_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound(tmp_path / "mine.onnx")
+    monkeypatch.setattr(onnx_files, "SLOWEST", 0.0)
+    with pytest.raises(UserError, match="a picture, but may take 0.0: nobody else should wait"):
+        convert(tmp_path / "mine.onnx", tmp_path / "mine", "Mine")
+
+
 def test_what_draws_no_picture_is_told_what_would_fit(tmp_path: Path) -> None:
     source = graph_of(nn.Linear(4, 5), torch.randn(2, 4), path=tmp_path / "mine.onnx")
     with pytest.raises(UserError, match=r"has shape \[5\]; a picture \(C, H, W\)"):

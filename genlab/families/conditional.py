@@ -12,6 +12,8 @@ from genlab.formats.hub_layout import CONFIG, check_hub_folder, count_parameters
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.requests import ImagesRequest, SampleRequest, UserError
 
+MULTIPLICATIONS = 1_000_000_000
+"""Of one picture; a DCGAN for 64x64 takes a tenth of it, and 64 pictures are drawn in one call."""
 LABEL = "class to draw, for models that are told one; all in turn unless given"
 
 
@@ -31,8 +33,16 @@ def check_network(
         outside_graphs.check_graph(path, config)
         return
     check_hub_folder(path, shapes, what)
-    if layers.is_described(config) and part not in config["parts"]:
+    if not layers.is_described(config):
+        return
+    network = layers.described(config)
+    if part not in network.parts:
         raise BrokenCheckpoint(f"its {CONFIG} lists no {part}.")
+    if (needed := layers.multiplications(network)) > MULTIPLICATIONS:
+        raise BrokenCheckpoint(
+            f"it takes {needed / 1e9:.1f} billion multiplications a picture, but may take "
+            f"{MULTIPLICATIONS / 1e9:.0f}: nobody else should wait for it."
+        )
 
 
 def parameters(path: Path) -> int:

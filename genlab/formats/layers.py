@@ -20,7 +20,7 @@ KIND = "layers"
 """The ``network`` of a config.json that is described here."""
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "selu", "softplus", "tanh", "sigmoid")
 LONGEST = 64  # layers of a part
-LARGEST = 2**26  # numbers of one row between two layers
+LARGEST = 2**22  # numbers of one row between two layers
 PARTS = ("encoder", "mu", "logvar", "decoder", "generator", "discriminator")
 
 
@@ -172,6 +172,25 @@ def output_shape(layers: Sequence[Layer], shape: Shape) -> Shape:
         if not shape or any(n < 1 for n in shape) or math.prod(shape) > LARGEST:
             raise ValueError(f"{layer['op']} gives {shape}")
     return shape
+
+
+def multiplications(network: Described) -> int:
+    """How many it takes to draw one picture, and to look at it where there is a discriminator."""
+    begins: dict[str, Shape] = {network.source: (network.latent_dim + network.label_width,)}
+    begins |= dict.fromkeys(("encoder", "discriminator"), network.image)
+    total = 0
+    for name, shape in begins.items():
+        for layer in network.parts.get(name, ()):
+            after = output_shape([layer], shape)
+            weights = math.prod(layer_weights(layer).get("weight", [0]))
+            if layer["op"] == "conv":
+                total += weights * math.prod(after[1:])
+            elif layer["op"] == "conv_transpose":
+                total += weights * math.prod(shape[1:])
+            else:
+                total += weights
+            shape = after
+    return total
 
 
 def _linear(layer: Layer, shape: Shape) -> Shape:

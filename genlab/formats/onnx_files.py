@@ -26,6 +26,7 @@ LOOPING = ("If", "Loop", "Scan", "SequenceMap")
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial",
           "Bernoulli")  # fmt: skip
 SECONDS = 60.0
+SLOWEST = 0.1  # seconds of one core a picture; a DCGAN for 64x64 takes 0.01
 EXPORT = "torch.onnx.export(generator.eval(), z, 'mine.onnx', dynamic_axes={'z': {0: 'n'}})"
 
 
@@ -88,7 +89,8 @@ def trial(path: Path, graph: OnnxGraph, classes: int = 0) -> dict[str, Any]:
 
     Returns:
         ``shape`` of what one row becomes, ``low`` and ``high`` (1st and 99th percentile),
-        ``spread``, ``finite``, ``edge`` and ``middle`` (means of a picture's frame and the rest).
+        ``spread``, ``finite``, ``edge`` and ``middle`` (means of a picture's frame and the rest),
+        and ``seconds`` that one picture takes.
 
     Raises:
         BrokenCheckpoint: it cannot be run, or not within the bounds.
@@ -113,6 +115,11 @@ def trial(path: Path, graph: OnnxGraph, classes: int = 0) -> dict[str, Any]:
         ) from None
     if "trouble" in answer:
         raise BrokenCheckpoint(f"ONNX Runtime cannot run it: {answer['trouble']}")
+    if answer["seconds"] > SLOWEST:
+        raise BrokenCheckpoint(
+            f"it takes {answer['seconds']:.1f} s a picture, but may take {SLOWEST}: nobody else "
+            "should wait for it."
+        )
     if not answer["finite"]:
         raise BrokenCheckpoint("it gives numbers that are not finite for an ordinary z.")
     return answer

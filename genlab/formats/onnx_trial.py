@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 MEMORY = 4_000_000_000  # bytes that it may take, libraries included
@@ -42,7 +43,9 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     }
     if order["labels"]:
         feed[order["labels"]] = np.arange(rows, dtype=np.int64) % max(order["classes"], 1)
+    begun = time.perf_counter()
     drawn = np.asarray(session.run(None, feed)[0], dtype=np.float64)
+    seconds = (time.perf_counter() - begun) / rows
     if drawn.ndim < 2 or len(drawn) != rows:
         raise ValueError(f"for {rows} rows of z it gives {list(drawn.shape)}.")
     low, high = np.quantile(drawn, (0.01, 0.99))
@@ -50,6 +53,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     return {
         "shape": list(drawn.shape[1:]), "low": low, "high": high, "spread": float(drawn.std()),
         "finite": bool(np.isfinite(drawn).all()), "edge": edge, "middle": middle,
+        "seconds": seconds,
     }  # fmt: skip
 
 
