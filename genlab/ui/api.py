@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import ipaddress
+import logging
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, get_args, get_origin
@@ -28,12 +29,15 @@ from genlab.models.examples import examples
 from genlab.models.families import FAMILIES
 from genlab.requests import Request, SampleRequest, UserError, allowed, parse_request
 from genlab.serving.session_runs import Run, Stopped
+from genlab.serving.uploads import NO_ROOM
 from genlab.settings import Host
 from genlab.ui.cells import CellView
 from genlab.ui.context import AppContext
 from genlab.ui.picture_store import encoded
 from genlab.ui.tabs.stable_diffusion.grid import requested_grid
 from genlab.ui.tabs.stable_diffusion.grid_table import settings_of, sheet_png
+
+log = logging.getLogger(__name__)
 
 
 def add_api(context: AppContext) -> None:
@@ -136,7 +140,7 @@ def handwritten(context: AppContext) -> list[Callable[..., Coroutine]]:
         columns: str = "num_inference_steps",
         column_values: list = [1, 2, 5, 10, 25],  # noqa: B006 (read only; a client sees it)
         rows: str = "guidance_scale",
-        row_values: list = [0, 1, 2, 4, 8, 15],  # noqa: B006
+        row_values: list = [1, 2, 4, 8, 15],  # noqa: B006
         negative_prompt: str = "",
         num_inference_steps: int = 25,
         guidance_scale: float = 4.0,
@@ -273,4 +277,9 @@ async def files(
 
 
 def _file(content: bytes, name: str) -> dict:
-    return FileData(path=save_bytes_to_cache(content, name, get_upload_folder())).model_dump()
+    try:
+        path = save_bytes_to_cache(content, name, get_upload_folder())
+    except OSError as error:
+        log.error("the file of a picture cannot be written: %s", error)
+        raise gr.Error(NO_ROOM, print_exception=False) from None
+    return FileData(path=path).model_dump()

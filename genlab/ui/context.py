@@ -27,9 +27,9 @@ class AppContext:
     kept: KeptRuns = field(init=False)
     pictures: PictureStore = field(default_factory=PictureStore)
     loop_lag: LoopLag = field(default_factory=LoopLag)
+    openings: OpeningRuns = field(default_factory=OpeningRuns)
     teacher: Teacher = field(init=False)
     pages: list[Any] = field(default_factory=list)  # that show it
-    openings: OpeningRuns = field(default_factory=OpeningRuns)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", RunRegistry(self.client))

@@ -38,13 +38,12 @@ Elements that tests, the lab guide and screenshots name by id:
   train-generator-updates, train-latent-dim, train-seed, train-dice; train-generate, train-pause,
   train-step, train-stop, train-status, train-download; train-samples, train-curves, train-loop,
   train-lights.
-- Page: header, address-note, share, broken (only when a checkpoint could not be read).
+- Page: header, language, address-note, share, keys, and broken when a checkpoint could not be read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -52,10 +51,12 @@ import gradio as gr
 from genlab.serving.teacher import login
 from genlab.serving.uploads import MAX_FILE_BYTES
 from genlab.ui.api import add_api
-from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
+from genlab.ui.document import FAVICON, TAGLINE, TITLE
 from genlab.ui.first_runs import show_on_opening
+from genlab.ui.header import header, header_script
+from genlab.ui.languages import language_script
 from genlab.ui.light_page import LightPage
 from genlab.ui.model_choices import follow_models
 from genlab.ui.routes import middleware, routes
@@ -82,17 +83,22 @@ TABS: dict[str, Callable[[AppContext], None]] = {
     "Train": train_tab.build,
 }
 
+KEYS = (
+    '<p class="note">Keys: <kbd>Ctrl</kbd> + <kbd>Enter</kbd> generates, <kbd>Esc</kbd> stops, '
+    "<kbd>←</kbd> <kbd>→</kbd> <kbd>Home</kbd> <kbd>End</kbd> move between tabs and along sliders, "
+    "<kbd>Tab</kbd> at the top of the page offers to skip to Generate.</p>"
+)
+"""What ``access.js`` listens to."""
 CACHE_SECONDS = 3600  # the files of the API are kept this long
-HEADER_SECONDS = 5
 
 
 def build_page(context: AppContext) -> gr.Blocks:
     """The whole page, ready to be launched with ``launch_options()``."""
     with LightPage(
-        title="GenLab", fill_width=True, analytics_enabled=False,
+        title=TITLE, fill_width=True, analytics_enabled=False,
         delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
     ) as page:  # fmt: skip
-        header = gr.HTML(_header(context), elem_id="header", padding=False)
+        gr.HTML(header(context, TITLE, TAGLINE), elem_id="header", padding=False)
         note = gr.HTML(elem_id="address-note", elem_classes=["flush"], padding=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for name, build in TABS.items():
@@ -100,9 +106,8 @@ def build_page(context: AppContext) -> gr.Blocks:
                     build(context)
         if context.registry.broken:
             _broken(context.registry.broken)
+        gr.HTML(KEYS, elem_id="keys", elem_classes=["flush"])
         add_api(context)
-        timer = gr.Timer(HEADER_SECONDS)
-        timer.tick(lambda: _header(context), None, header, queue=False, **PRIVATE)
 
         async def left(request: gr.Request) -> None:
             context.kept.left(str(request.session_hash))
@@ -122,8 +127,9 @@ def launch_options(context: AppContext) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": CSS,
-        "head": head(),
+        "head": head() + header_script() + language_script(),
         "footer_links": [],
+        "favicon_path": FAVICON,
         "root_path": context.settings.root_path or None,
         "auth": login(context.settings),
         "enable_monitoring": False,  # Gradio's own tells every visitor what all others do
@@ -139,17 +145,6 @@ def launch_options(context: AppContext) -> dict[str, Any]:
             "lifespan": beside(context.loop_lag),
         },
     }
-
-
-def _header(context: AppContext) -> str:
-    figures = context.client.figures()
-    device = escape(figures.device).upper() or "Starting"
-    count = figures.open_jobs
-    queue = f"{count} {plural(count, 'request')} running" if count else "idle"
-    return (
-        "<header><h1>GenLab</h1><p>Why VAEs blur, why GANs collapse, what guidance does</p>"
-        f"<ul><li>{device}</li><li>{queue}</li></ul></header>"
-    )
 
 
 def _broken(broken: dict[str, str]) -> None:

@@ -13,8 +13,12 @@ from genlab.serving.observed import ObservedClient, families_of
 from genlab.serving.uploads import BodyLimit
 from genlab.settings import Host
 from genlab.ui.context import AppContext
+from genlab.ui.document import document_middleware, document_routes
+from genlab.ui.header import header_routes
+from genlab.ui.languages import language_routes
 from genlab.ui.sessions import remembered
 from genlab.ui.state.share import share_routes
+from genlab.ui.tabs.guide.words import translations
 
 
 def routes(context: AppContext) -> list[Route]:
@@ -32,9 +36,16 @@ def routes(context: AppContext) -> list[Route]:
         *share_routes(),
         health_route(health),
         metrics_route(house, meters, context.teacher),
+        *document_routes(),
+        *header_routes(context),
+        *language_routes(translations),
     ]
 
 
 def middleware(context: AppContext) -> list[Middleware]:
-    """Who may call, and how much they may send; the first comes first."""
-    return [Middleware(Callers, **callers(context.settings, Host())), Middleware(BodyLimit)]
+    """Who may call, how much they may send, how the document leaves; the first comes first."""
+    return [
+        Middleware(Callers, **callers(context.settings, Host())),
+        Middleware(BodyLimit),
+        *document_middleware(context.settings.root_path),
+    ]
