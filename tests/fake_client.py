@@ -111,6 +111,7 @@ class ListedRegistry(FakeRegistry):
     def __init__(self, *models: ModelMetadata, refused: Mapping[str, str] | None = None) -> None:
         self.entries = {metadata.name: metadata for metadata in models}
         self.refused = refused or {}
+        self.loras: dict[str, ModelMetadata] = {}
 
     def entry(self, name: str) -> ModelMetadata:
         if name not in self.entries:

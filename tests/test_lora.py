@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
+from genlab.cli import build_app
 from genlab.diffusion.schedulers import make_scheduler
 from genlab.engine.device import Device
 from genlab.families.description import load
@@ -24,7 +27,11 @@ from genlab.formats.metadata import BrokenCheckpoint
 from genlab.generation_metadata import to_png
 from genlab.models.registry import Registry
 from genlab.requests import UserError, parse_request
+from genlab.ui.tabs.stable_diffusion import tab
 from tests.drive import drive
+from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context
+from tests.fake_page import FakePage, pressed
+from tests.sd_page import JUDGE, SD, TOYBOX, VALUES, drawn
 from tests.tiny_pipelines import save_tiny_stable_diffusion, save_tiny_xl
 
 RANK = 2
@@ -268,6 +275,30 @@ def test_a_lora_is_listed_beside_the_models_and_draws_nothing_by_itself(registry
         registry.check(request_for(checkpoint="tiny-kohya"))
 
 
+def test_the_command_line_lists_loras_and_adds_one(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("GENLAB_CHECKPOINTS", str(root / "checkpoints"))
+    monkeypatch.setenv("GENLAB_MODELS", str(root / "tiny-kohya.safetensors"))
+    listed = CliRunner().invoke(build_app(), ["list"])
+    assert "tiny-kohya  lora" in listed.output
+    args = [
+        "sample",
+        "tiny",
+        "--prompt",
+        "a red seven",
+        "--steps",
+        "2",
+        "--seed",
+        "3",
+        "--count",
+        "1",
+    ]
+    for name, added in (("plain", []), ("worn", ["--lora", "tiny-kohya", "--lora-scale", "0.8"])):
+        done = CliRunner().invoke(build_app(), [*args, *added, "--out", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+    plain, worn = (np.load(tmp_path / f"{name}.npz")["images"] for name in ("plain", "worn"))
+    assert far(plain, worn) > 3
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -303,6 +334,25 @@ def test_a_recipe_names_the_loras_weights_too(registry, runners, root):
     (metadata,) = registry.generation_metadata(request, registry.fingerprint("tiny") + "+0")
     _, notes = registry.restore(to_png(result.images[0], metadata))
     assert "other weights" in notes[0]
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_the_tab_asks_for_the_chosen_lora_and_shows_no_chooser_where_there_is_none():
+    listed: Any = ListedRegistry(SD, TOYBOX, JUDGE)
+    listed.loras = {"ink": replace(SD, name="ink", title="Ink", family="lora")}
+    client = answering(lambda request: [drawn(request)])
+    context = fake_context(client, listed)
+    page = FakePage(tab.build, context)
+    *_, last = pressed(page, "sd-generate", *VALUES, "ink", 0.5, 1, 0)
+    assert "sd-gallery" in last
+    request: Any = client.tickets[0].request
+    assert (request.lora, request.lora_scale) == ("ink", 0.5)
+    ids = {block.elem_id for block in page.blocks.blocks.values()}
+    assert {"sd-lora", "sd-lora-scale"} <= ids
+    without = FakePage(tab.build, fake_context(FakeClient(), ListedRegistry(SD, TOYBOX, JUDGE)))
+    assert "sd-lora" not in {block.elem_id for block in without.blocks.blocks.values()}
 
 
 # --- headers --------------------------------------------------------------------------------------

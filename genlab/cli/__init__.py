@@ -107,10 +107,11 @@ def train_command(
 
 
 def list_command() -> None:
-    """List the checkpoints, and which are damaged and why."""
+    """List the checkpoints and LoRAs, and which are damaged and why."""
     registry = open_registry(Settings())
-    width = max(map(len, [*registry.entries, *registry.broken]), default=0)
-    for metadata in registry.entries.values():
+    listed = [*registry.entries.values(), *registry.loras.values()]
+    width = max(map(len, [*(entry.name for entry in listed), *registry.broken]), default=0)
+    for metadata in listed:
         figure = next((key for key in HEADLINES if key in metadata.metrics), None)
         measured = f"{figure.replace('_', ' ')} {metadata.metrics[figure]}" if figure else ""
         line = f"{metadata.name:{width}}  {metadata.family:16}  {metadata.dataset:8}  {measured}"
