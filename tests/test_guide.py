@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import gradio as gr
@@ -12,7 +13,8 @@ import pytest
 from genlab.models.registry import Registry
 from genlab.settings import Settings
 from genlab.ui.context import AppContext
-from genlab.ui.first_runs import WAITS
+from genlab.ui.first_runs import WAITS, everybodys
+from genlab.ui.opening import Updates
 from genlab.ui.page import build_page
 from genlab.ui.state.address import read
 from genlab.ui.state.controls import tabs_of
@@ -218,3 +220,14 @@ def test_a_panel_opens_with_what_its_button_draws(page: gr.Blocks) -> None:
     }
     assert targets["first-vae"].outputs == targets["vae-generate"].outputs
     assert targets["first-vae"].inputs == []
+
+
+async def test_who_has_something_of_their_own_is_not_emptied(registry: Registry) -> None:
+    context = AppContext(Settings(), registry, FakeClient())
+    context.openings.has_own("me", "vae")
+
+    async def nobody() -> AsyncIterator[Updates]:
+        yield ("drawn", None)
+
+    seen = [updates async for updates in everybodys(context, "me", "vae", nobody, 2)]
+    assert seen == [(gr.skip(), gr.skip())]

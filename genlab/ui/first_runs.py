@@ -16,7 +16,7 @@ import gradio as gr
 
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.context import AppContext
-from genlab.ui.opening import Updates
+from genlab.ui.opening import Start, Updates
 
 PRESSED = "-generate"
 WAITS = "waits"
@@ -33,11 +33,7 @@ WATCH = """slots => {
     };
     look();
 }"""
-"""Client-side: presses a panel's own when it comes into sight, once.
-
-A moment later, and not by the event of its tab: Gradio empties components that are just being put
-into the page when an event tells them that it has begun.
-"""
+"""Client-side: presses a panel's own once it has come into sight, and is all there."""
 NOTE = (
     '<p class="note">Drawn once for everybody, with the settings as this opens. '
     "The button draws your own.</p>"
@@ -61,7 +57,7 @@ def show_on_opening(context: AppContext, page: gr.Blocks) -> None:
         event.fn = _own(context, slot, run)
         begin = [component.value for component in event.inputs]
         gr.Button(visible="hidden", elem_id=f"{FIRST}{slot}").click(
-            _opening(context, slot, run, begin), None, event.outputs,
+            _opening(context, slot, run, begin, len(event.outputs)), None, event.outputs,
             concurrency_limit=None, trigger_mode="once", **PRIVATE,
         )  # fmt: skip
         slots.append(slot)
@@ -79,7 +75,7 @@ def _own(context: AppContext, slot: str, run: Run) -> Run:
     return own
 
 
-def _opening(context: AppContext, slot: str, run: Run, begin: list[Any]) -> Run:
+def _opening(context: AppContext, slot: str, run: Run, begin: list[Any], outputs: int) -> Run:
     """The handler that shows everybody's run."""
 
     async def start() -> AsyncIterator[Updates]:
@@ -92,11 +88,22 @@ def _opening(context: AppContext, slot: str, run: Run, begin: list[Any]) -> Run:
             yield status + note, None, *(None if _stays(update) else update for update in shown)
 
     async def opening(request: gr.Request) -> AsyncIterator[Updates]:
-        owner = str(request.session_hash)
-        async for updates in context.openings.follow(owner, slot, start):
-            yield tuple(gr.skip() if update is None else update for update in updates)
+        async for updates in everybodys(context, str(request.session_hash), slot, start, outputs):
+            yield updates
 
     return opening
+
+
+async def everybodys(
+    context: AppContext, owner: str, slot: str, start: Start, outputs: int
+) -> AsyncIterator[Updates]:
+    """What everybody's run shows a visitor, as updates of so many outputs.
+
+    At least one, that changes nothing: Gradio empties the outputs of a handler that yields none.
+    """
+    yield (gr.skip(),) * outputs
+    async for updates in context.openings.follow(owner, slot, start):
+        yield tuple(gr.skip() if update is None else update for update in updates)
 
 
 def _stays(update: Any) -> bool:

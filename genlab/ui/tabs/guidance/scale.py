@@ -18,6 +18,7 @@ from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE, buttons, heading, numbered
 from genlab.ui.components.run_button import fill_on_press
 from genlab.ui.context import AppContext
+from genlab.ui.first_runs import WAITS
 from genlab.ui.tabs.guidance.inputs import METHODS, GuidanceInputs, preview_every
 from genlab.ui.tabs.guidance.rows import NARROW, empty_row, rows_of
 from genlab.ui.tabs.guidance.scale_plots import REACH, scale_curve
@@ -64,7 +65,7 @@ def build(context: AppContext, controls: Sequence[Any], tab: gr.Tab) -> None:
         ]  # fmt: skip
     with gr.Row(elem_classes=["beside"]):
         with gr.Column(min_width=260):
-            press = buttons(SLOT, "Redraw live")
+            press = buttons(SLOT, "Redraw live", looks=[WAITS])  # the plots are there already
         samples, _ = numbered(
             f"{SLOT}-samples", "Pictures a scale",
             "All ten classes in turn, rings in the plots. So few give no FID.", 10, 64, LIVE,

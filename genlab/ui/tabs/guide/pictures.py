@@ -11,6 +11,7 @@ from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.pictures import blank, grid
 from genlab.ui.context import AppContext
+from genlab.ui.first_runs import everybodys
 from genlab.ui.live_run import live_run
 from genlab.ui.tabs.guide.steps import GuideStep
 from genlab.ui.tabs.guide.words import GuideWords, inline
@@ -37,8 +38,8 @@ def step_pictures(
 
     async def shown(request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
         owner = str(request.session_hash)
-        async for updates in context.openings.follow(owner, SLOT, draw):
-            yield tuple(gr.skip() if update is None else update for update in updates)
+        async for updates in everybodys(context, owner, SLOT, draw, len(places)):
+            yield updates
 
     gr.on(None, shown, None, list(places), concurrency_limit=None, trigger_mode="once", **PRIVATE)
 
