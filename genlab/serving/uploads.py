@@ -7,6 +7,7 @@ cleared by the next start.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ try:
 except ImportError:  # Windows: left-overs stay until its own clearing
     fcntl = None
 
+log = logging.getLogger(__name__)
+
 MAX_FILE_BYTES = 64_000_000
 """Of a checkpoint that a visitor brings; the PNGs from which recipes are read have far less."""
 MAX_BODY_BYTES = MAX_FILE_BYTES + 1_000_000  # one file and what is round it
@@ -38,7 +41,10 @@ TOO_LARGE = (
     f"This file is too large: GenLab takes at most {MAX_FILE_BYTES // 1_000_000} MB at a time. "
     "It reads settings from PNG files that it has drawn, and checkpoints of VAEs and GANs."
 )
-
+NO_ROOM = (
+    "GenLab could not write a file: its machine's disk is full, or its folder cannot be written. "
+    "Whoever runs GenLab has to see to that."
+)
 TOO_MANY = "GenLab was sent very many files in the last minute. Please try again in a minute."
 
 
@@ -170,6 +176,11 @@ class BodyLimit:
 
         try:
             await self._app(scope, counted, unless_refused)
+        except OSError as error:
+            if begun or refused or not has_files:
+                raise
+            log.error("an upload could not be kept: %s", error)
+            await _refuse(send, 507, NO_ROOM)
         except Exception:
             if not refused:  # else the app has only noticed that its client was sent away
                 raise
