@@ -38,6 +38,7 @@ VIEWS = {  # file name: the tabs to open, and the name that its buttons begin wi
     "stable-diffusion-scale": (["Stable Diffusion", "Curves"], "sd-curve-scale"),
     "stable-diffusion-cfg": (["Stable Diffusion", "What CFG does"], "sd-cfg"),
     "compare": (["Compare"], "compare"),
+    "train": (["Train"], "train"),
 }
 WIDTHS = {1440: 900, 390: 844}  # a projector and a phone: width and height in pixels
 SCHEMES = ("light", "dark")
@@ -66,7 +67,9 @@ def take(page: Page, view: str, path: Path) -> None:
     tabs, name = VIEWS[view]
     for tab in tabs:
         page.get_by_role("tab", name=tab, exact=True).click()
-    if name:
+    if name == "train":
+        learn(page)
+    elif name:
         generate(page, name)
     else:
         answer(page)
@@ -86,6 +89,19 @@ def generate(page: Page, name: str) -> None:
         re.compile(r"^(?!.*Drawn once).*pictures? in", re.S), timeout=PATIENCE
     )
     expect(page.locator(f"#{name}-stop")).to_be_disabled(timeout=PATIENCE)
+
+
+def learn(page: Page) -> None:
+    """Train for ten seconds, and walk to the fourth of the six steps."""
+    page.click("#train-generate")
+    status = page.locator("#train-status")
+    expect(status).to_contain_text("a second", timeout=PATIENCE)
+    page.wait_for_timeout(10_000)
+    page.click("#train-pause")
+    expect(status).to_contain_text("Paused", timeout=PATIENCE)
+    for count in range(1, 5):
+        page.click("#train-step")
+        expect(page.locator("#train-lights li")).to_have_count(count, timeout=PATIENCE)
 
 
 def answer(page: Page) -> None:

@@ -122,9 +122,9 @@ def test_more_updates_of_the_generator_are_more_updates(runner: LiveTrainingRunn
 def test_a_watched_step_says_what_each_of_the_six_did(runner: LiveTrainingRunner):
     (result,) = drive(runner, asked("mlp-vae", steps=1, watch=True))
     words = [said for _, _, said in result.extras["watched"]]
-    assert words[0] == "x 128 x 1 x 28 x 28"
+    assert words[0] == "x: 128 x 1 x 28 x 28"
     assert words[1] == "0 of 10 weight tensors hold a gradient"
-    assert "z 128 x 2" in words[2]
+    assert "z: 128 x 2" in words[2]
     assert "KL" in words[3]
     assert "norm" in words[4]
     assert words[5].startswith("weights moved by")

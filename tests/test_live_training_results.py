@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from genlab.families.live_training.runner import LiveTrainingRunner
 from genlab.families.live_training.training import Training
 from genlab.families.vae.request import VAERequest
 from genlab.models.families import FAMILIES
+from genlab.models.imports.visitors import bring
 from genlab.models.registry import Registry
 from genlab.requests import parse_request
 from tests.drive import drive
@@ -51,6 +53,20 @@ def test_a_result_draws_as_it_did_in_training(subject: str, tmp_path: Path):
     again = Training(parse_request(TrainRequest, state=state, **asked), DIGITS, CPU.torch)
     expected = to_uint8(again.samples(z)).astype(int)
     assert np.abs(drawn.images.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("subject", [name for name in SUBJECTS if can_be_kept(name)])
+def test_a_downloaded_result_can_be_brought_back(subject: str, tmp_path: Path):
+    asked = parse_request(TrainRequest, run="a", subject=subject, latent_dim=5, steps=1)
+    (result,) = drive(LiveTrainingRunner(DIGITS, CPU), asked)
+    write_checkpoint(tmp_path / "my-model", asked, result.extras["state"], 1, 100)
+    archive = shutil.make_archive(str(tmp_path / "my-model"), "zip", tmp_path, "my-model")
+    registry = Registry(tmp_path / "none", own=tmp_path / "own")
+    metadata = bring(registry, "me", Path(archive), "my-model.zip", "mnist").metadata
+    assert metadata.family == SUBJECTS[subject].family
+    found = load_file(metadata.path / "model.safetensors")
+    for name, array in load_file(tmp_path / "my-model" / "model.safetensors").items():
+        assert any(np.array_equal(array, other) for other in found.values()), name
 
 
 def test_points_are_no_checkpoint():

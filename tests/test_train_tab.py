@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -25,7 +26,8 @@ from genlab.ui.tabs.train import keep as keeping
 from genlab.ui.tabs.train import session as following
 from genlab.ui.tabs.train import view
 from genlab.ui.tabs.train.code import code, lights
-from genlab.ui.tabs.train.history import MOST, Curve
+from genlab.ui.tabs.train.history import MOST, LossCurve
+from genlab.ui.tabs.train.measured import measured
 from genlab.ui.tabs.train.session import TrainingSession
 from tests.drive import drive
 from tests.fakes import Clock
@@ -190,7 +192,7 @@ async def test_stop_is_heard_during_a_pause():
 
 
 def test_a_long_training_is_a_bounded_curve():
-    curve = Curve()
+    curve = LossCurve()
     for value in range(50):
         curve.add(np.full(100, float(value)))
     assert len(curve.points) <= MOST
@@ -219,7 +221,7 @@ async def test_a_frame_of_points_and_one_of_digits():
     for subject, words in (("points-gan", "512 drawn points"), ("conv-vae", "64 samples")):
         training, run = session(subject), Trainer()
         await moments(training, run, 2)
-        status, pause, stop, samples, curves, lit, download = view.frame(training)
+        status, pause, stop, samples, curves, lit, download, loop = view.frame(training)
         assert "Step 4" in status
         assert pause["value"] == "Pause"
         assert stop["interactive"]
@@ -227,6 +229,7 @@ async def test_a_frame_of_points_and_one_of_digits():
         assert curves.count("<figure") == len(view.plots_of(subject))
         assert "backward" in lit
         assert not download["visible"]
+        assert loop == gr.skip()
         assert len(samples) + len(curves) < 60_000, "sent once a second"
 
 
@@ -247,8 +250,24 @@ async def test_the_end_brings_a_checkpoint_of_ones_own(
     assert kept.archive is not None
     assert Path(kept.archive).name == "my-conv-vae-2.zip"
     ended = view.ended(training, "Stopped.", kept)
-    assert ended[-1]["visible"]
+    assert ended[6]["visible"]
     assert not Models.own.of("another")
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_the_tab_opens_with_a_measured_run_and_says_so(subject: str):
+    seen = measured(subject)
+    assert re.search(r"Measured beforehand: [\d,]+ steps, \d+ seconds on", seen.status)
+    assert "<path" in seen.curves
+    assert "<svg" in seen.samples or "<img" in seen.samples
+
+
+def test_a_start_shows_its_own_loop_and_empty_axes():
+    *_, curves, lit, download, loop = view.begun(session("mlp-vae"))
+    assert "vae_loop" in loop
+    assert "<path d" not in curves
+    assert 'data-running="1"' in lit
+    assert not download["visible"]
 
 
 async def test_points_and_a_training_that_took_no_step_leave_nothing():

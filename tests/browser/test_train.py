@@ -32,7 +32,7 @@ def test_a_gan_of_points_learns_waits_and_is_led_through_its_steps(visitor: Visi
     assert paused > 0
     visitor.press("train-step")
     expect(visitor.find("train-lights").locator("li")).to_have_count(1, timeout=PATIENCE)
-    expect(visitor.find("train-lights")).to_contain_text("x 256 x 2")
+    expect(visitor.find("train-lights")).to_contain_text("x: 256 x 2")
     assert step_of(visitor) == paused + 1
     visitor.press("train-step")
     expect(visitor.find("train-lights").locator("li")).to_have_count(2, timeout=PATIENCE)

@@ -14,11 +14,10 @@ import numpy as np
 
 from genlab.families.live_training.request import SUBJECTS, TrainRequest
 from genlab.formats.hub_layout import CONFIG, WEIGHTS
+from genlab.formats.layers import KIND
 from genlab.formats.model_card import write_card
 
 PIXELS = 28 * 28
-KIND = "layers"
-"""The ``network`` of a configuration that lists its layers."""
 RENAMED = {"fc1": "encoder.1", "fc21": "mu.0", "fc22": "logvar.0", "fc3": "decoder.0"} | {
     "fc4": "decoder.2"
 }

@@ -15,7 +15,7 @@ ENDS = "yield at("
 
 
 @dataclass(frozen=True)
-class Line:
+class LoopLine:
     """One line of a loop.
 
     Attributes:
@@ -37,7 +37,7 @@ class Line:
 
 
 @cache
-def listing(family: str) -> tuple[Line, ...]:
+def listing(family: str) -> tuple[LoopLine, ...]:
     """The lines of ``<family>_loop``, from its ``def`` on, without its docstring.
 
     Raises StopIteration if there is no such loop.
@@ -52,12 +52,12 @@ def listing(family: str) -> tuple[Line, ...]:
     documented = loop.body[0]
     skipped = range(documented.lineno - loop.lineno, (documented.end_lineno or 0) - loop.lineno + 1)
     shown = [line for k, line in enumerate(lines) if k not in skipped]
-    found: list[Line] = []
+    found: list[LoopLine] = []
     stage, phase = 0, 0
     for text in textwrap.dedent("\n".join(shown)).splitlines():
         if begins := BEGINS.match(text):
             stage, phase = stage + 1, int(begins[1])
-        found.append(Line(text, stage if phase else 0, phase))
+        found.append(LoopLine(text, stage if phase else 0, phase))
         if text.lstrip().startswith(ENDS):
             part = re.search(r'at\(\d, "(\w+)"', text)
             named = part[1] if part else "network"
@@ -66,8 +66,8 @@ def listing(family: str) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def _of(line: Line, stage: int, part: str) -> Line:
-    return Line(line.text, stage, line.phase, part) if stage and line.stage == stage else line
+def _of(line: LoopLine, stage: int, part: str) -> LoopLine:
+    return LoopLine(line.text, stage, line.phase, part) if stage and line.stage == stage else line
 
 
 @cache

@@ -46,4 +46,4 @@ def _shown(name: str, value: Tensor) -> str:
     words = name.replace("_", " ")
     if value.ndim == 0:
         return f"{words} {value.item():.4g}"
-    return f"{words} {' x '.join(map(str, value.shape))}"
+    return f"{words}: {' x '.join(map(str, value.shape))}"

@@ -10,7 +10,7 @@ from html import escape
 
 import numpy as np
 
-from genlab.families.live_training.listing import Line, listing, stages
+from genlab.families.live_training.listing import LoopLine, listing, stages
 from genlab.families.live_training.request import PHASES
 
 WHERE = "genlab/families/live_training/loops.py"
@@ -27,7 +27,7 @@ def code(family: str) -> str:
     )
 
 
-def _line(line: Line) -> str:
+def _line(line: LoopLine) -> str:
     looks = ["line"]
     if line.hands_over:
         looks.append("hands-over")
@@ -56,8 +56,8 @@ def walked(watched: Sequence[tuple[int, str, str]]) -> list[str]:
     """A line of HTML for each stage that one has walked through."""
     several = len({part for _, part, _ in watched}) > 1
     return [
-        f"<b>{phase}. {PHASES[phase - 1]}</b>{f' ({part})' if several else ''} "
-        f"<span>{escape(words)}</span>"
+        f"<b>{phase}. {PHASES[phase - 1]}</b> "
+        f"<span>{f'<em>{part}</em> ' if several else ''}{escape(words)}</span>"
         for phase, part, words in watched
     ]
 
@@ -66,7 +66,7 @@ def shares(values: np.ndarray) -> list[str]:
     """A line of HTML for each of the six steps: how much of the time it takes."""
     return [
         f"<b>{k + 1}. {name}</b> "
-        f'<span class="share"><i style="width:{100 * share:.0f}%"></i></span>'
+        f'<span class="amount"><i style="width:{100 * share:.0f}%"></i></span>'
         f"<em>{100 * share:.0f} %</em>"
         for k, (name, share) in enumerate(zip(PHASES, values.tolist(), strict=True))
     ]

@@ -9,7 +9,7 @@ import numpy as np
 MOST = 400  # points of a curve; then two become one
 
 
-class Curve:
+class LossCurve:
     """Means of so many steps each, which grow as the training gets longer.
 
     Attributes:
@@ -43,9 +43,9 @@ class History:
     """The losses of a training by name, and what else there is one of for each step."""
 
     def __init__(self) -> None:
-        self.curves: dict[str, Curve] = {}
+        self.curves: dict[str, LossCurve] = {}
 
     def add(self, losses: Mapping[str, np.ndarray]) -> None:
         """The losses of the steps that follow."""
         for name, values in losses.items():
-            self.curves.setdefault(name, Curve()).add(values)
+            self.curves.setdefault(name, LossCurve()).add(values)

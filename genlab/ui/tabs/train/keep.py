@@ -49,4 +49,6 @@ def keep(registry: Registry, owner: str, session: TrainingSession) -> Kept:
         return Kept(str(error), archive)
     family = "VAE" if metadata.family == "vae" else "GAN"
     name = title(request.subject, session.step)
-    return Kept(f'"{name}" is yours until you leave: choose it in the {family} tab.', archive)
+    return Kept(
+        f'"{name}" is yours until you leave: choose it in the {family} tab or in Compare.', archive
+    )

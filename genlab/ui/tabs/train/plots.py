@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from genlab.families.live_training.request import SUBJECTS
 from genlab.images import contact_sheet
 from genlab.ui.components.pictures import data_url, image
-from genlab.ui.tabs.train.history import Curve
+from genlab.ui.tabs.train.history import LossCurve
 
 REACH = 3.2  # of the plane of points, as the runner's field
 RED, BLUE = (229, 103, 86), (84, 140, 220)  # where the discriminator says fake, and real
@@ -58,12 +59,18 @@ PLOTS: Mapping[str, Sequence[Plot]] = {
 }  # fmt: skip
 
 
-def curves(plots: Sequence[Plot], history: Mapping[str, Curve], step: int) -> str:
+def plots_of(subject: str) -> Sequence[Plot]:
+    """What is plotted of a training."""
+    about = SUBJECTS[subject]
+    return [*PLOTS[about.family], *(PLOTS["points"] if about.data == "points" else ())]
+
+
+def curves(plots: Sequence[Plot], history: Mapping[str, LossCurve], step: int) -> str:
     """All plots, one under another; places are kept before there is anything to draw."""
     return f'<div class="curves">{"".join(_plot(plot, history, step) for plot in plots)}</div>'
 
 
-def _plot(plot: Plot, history: Mapping[str, Curve], step: int) -> str:
+def _plot(plot: Plot, history: Mapping[str, LossCurve], step: int) -> str:
     drawn = {name: history[name] for name in plot.names if name in history}
     values = [v for curve in drawn.values() for v in curve.points if math.isfinite(v)]
     values += [plot.line[0]] if plot.line else []
@@ -85,7 +92,7 @@ def _plot(plot: Plot, history: Mapping[str, Curve], step: int) -> str:
     )
 
 
-def _path(curve: Curve, colour: str, top: float) -> str:
+def _path(curve: LossCurve, colour: str, top: float) -> str:
     points = [(k, v) for k, v in enumerate(curve.points) if math.isfinite(v)]
     if len(points) < 2:
         return ""
@@ -94,7 +101,7 @@ def _path(curve: Curve, colour: str, top: float) -> str:
     return f'<path d="M{steps}" style="stroke:{colour}"/>'
 
 
-def _legend(plot: Plot, name: str, curve: Curve | None) -> str:
+def _legend(plot: Plot, name: str, curve: LossCurve | None) -> str:
     value = "" if curve is None or curve.latest is None else f" {_short(curve.latest)} {plot.unit}"
     label = "" if len(plot.names) == 1 else name
     return (

@@ -15,9 +15,12 @@ from genlab.serving.training_slots import TrainingSlots
 from genlab.ui.components.panel import PRIVATE, chooser, numbered, seed_with_dice
 from genlab.ui.context import AppContext
 from genlab.ui.first_runs import WAITS
+from genlab.ui.model_choices import LOOK
+from genlab.ui.state.kept import kept as outliving
 from genlab.ui.tabs.train import view
-from genlab.ui.tabs.train.code import code
+from genlab.ui.tabs.train.code import code, lights
 from genlab.ui.tabs.train.keep import Kept, keep
+from genlab.ui.tabs.train.measured import measured
 from genlab.ui.tabs.train.session import CHANGING, TrainingSession
 
 SLOT = "train"
@@ -36,8 +39,8 @@ def build(context: AppContext) -> None:
     sessions: dict[Run, TrainingSession] = {}  # of those who train now
     subject = SUBJECTS[FIRST]
     gr.Markdown(INTRO, elem_classes=["intro"])
-    with gr.Row(elem_classes=["bench", "training"]):
-        with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
+    with gr.Row(elem_classes=["guided", "training"]):
+        with gr.Column(min_width=0):
             what = chooser(
                 f"{SLOT}-subject", "What learns", "What is trained, and what it learns to draw.",
                 [(about.title, name) for name, about in SUBJECTS.items()], FIRST,
@@ -49,10 +52,28 @@ def build(context: AppContext) -> None:
                 pause = gr.Button("Pause", elem_id=f"{SLOT}-pause", interactive=False)
                 step = gr.Button("Step", elem_id=f"{SLOT}-step")
                 stop = gr.Button("Stop", variant="stop", elem_id=f"{SLOT}-stop", interactive=False)
-            status = gr.HTML(elem_id=f"{SLOT}-status", elem_classes=["status", "flush"])
+            status = gr.HTML(
+                measured(FIRST).status, elem_id=f"{SLOT}-status", elem_classes=["status", "flush"]
+            )
             download = gr.DownloadButton(
                 "Download the checkpoint", visible=False, elem_id=f"{SLOT}-download"
             )
+        with gr.Column(min_width=0, elem_classes=["shown"]), gr.Row(elem_classes=["watch"]):
+            with gr.Column(min_width=300, elem_classes=["panel"]):
+                samples = gr.HTML(
+                    measured(FIRST).samples, elem_id=f"{SLOT}-samples", elem_classes=["flush"]
+                )
+                curves = gr.HTML(
+                    measured(FIRST).curves, elem_id=f"{SLOT}-curves", elem_classes=["flush"]
+                )
+            with gr.Column(min_width=300, elem_classes=["panel"]):
+                loop = gr.HTML(code(subject.family), elem_id=f"{SLOT}-loop", elem_classes=["flush"])
+                lit = gr.HTML(
+                    lights(subject.family, running=False),
+                    elem_id=f"{SLOT}-lights",
+                    elem_classes=["flush"],
+                )
+        with gr.Column(min_width=0, elem_classes=["settings"]):
             with gr.Column(visible=subject.family == "vae") as of_vae:
                 kl, _ = numbered(
                     f"{SLOT}-kl-weight", "KL weight",
@@ -76,23 +97,10 @@ def build(context: AppContext) -> None:
                 "Numbers in z. From the next start on.", 1, 64, subject.latent_dim,
             )  # fmt: skip
             seed = seed_with_dice(SLOT)
-        with gr.Column(scale=3, min_width=300), gr.Row(elem_classes=["panels", "watch"]):
-            with gr.Column(min_width=300, elem_classes=["panel"]):
-                samples = gr.HTML(
-                    view.nothing(FIRST), elem_id=f"{SLOT}-samples", elem_classes=["flush"]
-                )
-                curves = gr.HTML(
-                    view.no_curves(FIRST), elem_id=f"{SLOT}-curves", elem_classes=["flush"]
-                )
-            with gr.Column(min_width=300, elem_classes=["panel"]):
-                loop = gr.HTML(code(subject.family), elem_id=f"{SLOT}-loop", elem_classes=["flush"])
-                lights = gr.HTML(
-                    view.no_lights(FIRST), elem_id=f"{SLOT}-lights", elem_classes=["flush"]
-                )
 
     inputs = [what, seed, latent, kl, rate, other_rate, updates]
     names = ("subject", "seed", "latent_dim", *CHANGING)
-    shown = [status, pause, stop, samples, curves, lights, download]
+    shown = [status, pause, stop, samples, curves, lit, download, loop]
 
     async def train(
         request: gr.Request, *values: Any, paused: bool = False
@@ -108,18 +116,24 @@ def build(context: AppContext) -> None:
         with context.runs.run(str(request.session_hash), SLOT) as run:
             sessions[run] = session
             try:
+                yield view.begun(session)
                 async for _ in session.follow(run):
                     yield view.frame(session)
                 yield view.ended(session, "Its time is over.", await keep_it(run, session))
             except UserError as error:
                 yield view.ended(session, str(error), await keep_it(run, session), wrong=True)
             except Stopped:
-                kept = await keep_it(run, session)
-                yield view.ended(session, "Stopped. The engine is free again.", kept)
+                own = await keep_it(run, session)
+                yield view.ended(session, "Stopped. The engine is free again.", own)
             except Superseded:
                 return
             finally:
                 del sessions[run]
+
+    def opened(request: gr.Request, name: Any) -> list[Any]:
+        """What was chosen, as it was measured; while one trains, that stays in view."""
+        controls, places = _controls(name), _places(name)
+        return controls + ([gr.skip()] * len(places) if session_of(request) else places)
 
     async def keep_it(run: Run, session: TrainingSession) -> Kept:
         return await asyncio.to_thread(keep, context.registry, run.owner, session)
@@ -134,10 +148,16 @@ def build(context: AppContext) -> None:
         session = session_of(request)
         if session is not None:
             session.walk()
-            yield view.frame(session)
+            yield (gr.skip(),) * len(shown)  # whoever follows it shows that
             return
+        async for frame in begin_paused(request, *values):
+            yield frame
+
+    async def train_paused(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         async for frame in train(request, *values, paused=True):
             yield frame
+
+    begin_paused = outliving(context, SLOT, train_paused)
 
     def pause_or_go_on(request: gr.Request) -> None:
         session = session_of(request)
@@ -160,14 +180,17 @@ def build(context: AppContext) -> None:
     running: dict[str, Any] = {
         "preprocess": False, "concurrency_limit": None, "trigger_mode": "multiple", **PRIVATE,
     }  # fmt: skip
-    generate.click(train, inputs, shown, **running)
-    step.click(lead, inputs, shown, **running)
+    began = generate.click(outliving(context, SLOT, train), inputs, shown, **running)
+    led = step.click(lead, inputs, shown, **running)
+    for ended in (began, led):
+        ended.then(None, None, None, js=LOOK)  # choosers list what was kept
     pause.click(pause_or_go_on, None, None, **quick)
     stop.click(end, None, None, **quick)
     changing = [kl, rate, other_rate, updates]
     gr.on([part.change for part in changing], change, changing, None, **quick)
     what.input(_defaults, what, [latent, rate, other_rate], **quick)
-    what.change(_shown, what, [of_vae, of_gan, rate, samples, curves, loop, lights], **quick)
+    places = [status, samples, curves, loop, lit]
+    what.change(opened, what, [of_vae, of_gan, rate, *places], **quick)
 
 
 def _given(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
@@ -194,15 +217,17 @@ def _defaults(name: Any) -> list[Any]:
     return [subject.latent_dim, *(f"{rate:.4f}".rstrip("0") for rate in rates)]
 
 
-def _shown(name: Any) -> list[Any]:
-    """Controls, places and the loop of what was chosen."""
+def _controls(name: Any) -> list[Any]:
+    """The controls of what was chosen."""
     family = SUBJECTS[str(name)].family
     return [
-        gr.Column(visible=family == "vae"),
-        gr.Column(visible=family == "gan"),
-        gr.Dropdown(label=_rate_label(family), info=_rate_info(family)),
-        view.nothing(str(name)),
-        view.no_curves(str(name)),
-        code(family),
-        view.no_lights(str(name)),
+        gr.update(visible=family == "vae"),
+        gr.update(visible=family == "gan"),
+        gr.update(label=_rate_label(family), info=_rate_info(family)),
     ]
+
+
+def _places(name: Any) -> list[Any]:
+    """Status, samples, curves, loop and lights of what was chosen."""
+    seen, family = measured(str(name)), SUBJECTS[str(name)].family
+    return [seen.status, seen.samples, seen.curves, code(family), lights(family, running=False)]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from genlab.engine.events import Queued
 from genlab.families.live_training.request import SUBJECTS
-from genlab.ui.components.pictures import blank
 from genlab.ui.components.progress import error_line, how_far, status_line
-from genlab.ui.tabs.train.code import lights, shares, walked
+from genlab.ui.tabs.train.code import code, lights, shares, walked
 from genlab.ui.tabs.train.keep import Kept
-from genlab.ui.tabs.train.plots import PLOTS, Plot, curves, digits, points
+from genlab.ui.tabs.train.plots import curves, digits, plots_of, points
 from genlab.ui.tabs.train.session import TrainingSession
 
-UNSEEN = "Samples from the same z, once a second"
+
+def begun(session: TrainingSession) -> tuple[Any, ...]:
+    """The tab's outputs at the start; what was there before goes, but for the last samples."""
+    status, *rest, _ = frame(session)
+    rest[3] = curves(plots_of(session.request.subject), {}, 0)
+    return (status, *rest, code(session.family))
 
 
 def frame(session: TrainingSession) -> tuple[Any, ...]:
-    """Status, Pause, Stop, samples, curves, lights and Download while it is followed."""
+    """Status, Pause, Stop, samples, curves, lights, Download and the loop while it is followed."""
     pause = gr.update(value="Go on" if session.paused else "Pause", interactive=True)
     hidden = gr.update(visible=False)
-    return (_status(session), pause, gr.update(interactive=True), *_shown(session), hidden)
+    on = gr.update(interactive=True)
+    return (_status(session), pause, on, *_shown(session), hidden, gr.skip())
 
 
 def ended(session: TrainingSession, why: str, kept: Kept, wrong: bool = False) -> tuple[Any, ...]:
@@ -37,33 +42,13 @@ def ended(session: TrainingSession, why: str, kept: Kept, wrong: bool = False) -
         gr.update(interactive=False),
         *_shown(session),
         gr.update(value=kept.archive, visible=kept.archive is not None),
+        gr.skip(),
     )
 
 
 def complaint(sentence: str) -> tuple[Any, ...]:
     """The same when nothing could begin."""
-    return (error_line(sentence), *[gr.skip()] * 6)
-
-
-def nothing(subject: str) -> str:
-    """The place of the samples before there are any."""
-    return blank(1, 1, f"{SUBJECTS[subject].about} {UNSEEN}.")
-
-
-def no_curves(subject: str) -> str:
-    """The axes before there is anything to draw."""
-    return curves(plots_of(subject), {}, 0)
-
-
-def no_lights(subject: str) -> str:
-    """The place of the six steps' words."""
-    return lights(SUBJECTS[subject].family, running=False)
-
-
-def plots_of(subject: str) -> Sequence[Plot]:
-    """What is plotted of a training."""
-    about = SUBJECTS[subject]
-    return [*PLOTS[about.family], *(PLOTS["points"] if about.data == "points" else ())]
+    return (error_line(sentence), *[gr.skip()] * 7)
 
 
 def _status(session: TrainingSession) -> str:
@@ -71,8 +56,8 @@ def _status(session: TrainingSession) -> str:
         return error_line(session.complaint)
     if session.paused and session.step:
         return status_line(f"{_so_far(session)} Paused: Step leads through the six, one by one.")
-    if session.waiting is not None and not session.step:
-        return status_line(how_far([session.waiting])[0])
+    if not session.step:
+        return status_line(how_far([session.waiting or Queued(1)])[0])
     left = f"{session.time.left:.0f} s left"
     speed = f"{session.speed:,.0f} a second, " if session.speed else ""
     return status_line(f"{_so_far(session)} {speed}{left}.", _share(session))
