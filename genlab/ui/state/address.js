@@ -163,8 +163,11 @@ window.genlab = (() => {
       soon();
       if (!place.run) return;
       const button = place.run === "1" ? '[id$="-generate"]' : "#" + CSS.escape(place.run);
-      const there = () => (!place.tab || place.tab === open() ? seen(button) : null);
-      when(there, found => setTimeout(() => found.click(), 150));
+      const wanted = place.modes[place.tab];
+      const there = () =>
+        (!place.tab || place.tab === open()) && (!wanted || wanted === mode(place.tab))
+          ? seen(button) : null;
+      when(there, () => setTimeout(() => there()?.click(), 150)); // the mode's own, once it is open
     },
     changed(now) {
       values = now;
