@@ -9,7 +9,7 @@
   const CHOICE = "genlab-language";
   const INLINE = new Set("A ABBR B BR CODE EM I KBD SMALL SPAN STRONG SUB SUP VAR".split(" "));
   const ATTRIBUTES = ["alt", "aria-label", "placeholder", "title"];
-  const UNTOUCHED = "script, style, textarea, code, pre, [translate=no], .katex";
+  const UNTOUCHED = "script, style, textarea, code, kbd, pre, [translate=no], .katex";
 
   const chosen = () => {
     const named = new URLSearchParams(location.search).get("lang");
@@ -116,13 +116,18 @@
     element.replaceChildren(...nodes);
   };
 
+  /** Whether an element was a known sentence with inline elements; then it is translated now. */
+  const ofSentence = (element) => {
+    const key = sentence(element);
+    const own = key === null ? null : whole(key);
+    if (own !== null) rewrite(element, own);
+    return own !== null;
+  };
+
   const ofElement = (element) => {
     if (element.matches(UNTOUCHED)) return;
     ofAttributes(element);
-    const key = sentence(element);
-    const own = key === null ? null : whole(key);
-    if (own !== null) { rewrite(element, own); return; }
-    for (const child of [...element.childNodes]) translate(child);
+    if (!ofSentence(element)) for (const child of [...element.childNodes]) translate(child);
   };
 
   const translate = (node) => {
@@ -135,8 +140,9 @@
       const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
       if (!element?.isConnected || element.closest(UNTOUCHED)) continue;
       if (type === "attributes") ofAttributes(target);
+      else if (ofSentence(element)) continue; // whose parts may come one by one
       else if (type === "characterData") ofText(target);
-      else addedNodes.forEach(translate);
+      else addedNodes.forEach((node) => translate(node));
     }
     observer.takeRecords(); // our own
   };
@@ -174,7 +180,7 @@
     while (walk.nextNode()) {
       const { data, parentElement } = walk.currentNode;
       if (!parentElement || parentElement.closest(UNTOUCHED) || !parentElement.checkVisibility()) continue;
-      const words = data.match(/[A-Za-z][A-Za-z'’-]+/g) ?? [];
+      const words = data.replace(/\w*_\w*/g, "").match(/[A-Za-z][A-Za-z'’-]+/g) ?? [];
       if (words.some((word) => !known.has(word))) found.push(data.trim());
     }
     return [...new Set(found)];

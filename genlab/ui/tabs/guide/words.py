@@ -102,6 +102,6 @@ def translations(language: str) -> dict[str, str]:
         for name in ("captions", "choices", "experiments", "code"):
             for one, two in zip(getattr(step, name), getattr(other, name), strict=True):
                 found |= entries(one, two)
-        for (_, one), (_, two) in zip(step.symbols, other.symbols, strict=True):
-            found |= entries(one, two)
+        for (latex, one), (_, two) in zip(step.symbols, other.symbols, strict=True):
+            found |= entries(f"${latex}$: {one}", f"${latex}$：{two}")
     return {one: two for one, two in found.items() if one != two}
