@@ -84,6 +84,16 @@ def test_everybody_is_served_and_a_batch_meets_on_one_replica(house):
     assert house.client.figures().device == "2 x cpu"
 
 
+def test_it_tells_how_many_wait_and_for_how_long(house):
+    house.client.submit(request_of(1)).result()
+    tickets = [house.client.submit(request_of(5, count=64), f"student {k}") for k in range(12)]
+    house.wait(lambda: house.client.figures().waiting_jobs > 0)
+    house.wait(lambda: (house.client.figures().wait_seconds or 0) > 0)
+    for ticket in tickets:
+        ticket.result()
+    house.wait(lambda: house.client.figures().waiting_jobs == 0)
+
+
 def test_a_killed_replica_loses_nothing(house):
     tickets = [house.client.submit(request_of(20), f"student {k}") for k in range(8)]
     begun(tickets[0])

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Self
 
 from genlab.engine.events import FINAL, Cancelled, Event, Failed, Loading, Result
@@ -104,7 +105,8 @@ class RayClient(Client):
         with self._lock:
             known, count, refused = self._figures, len(self._tickets), self._refused
         healthy = not refused and (known.healthy or not self._ready.is_set())
-        return ServingFigures(known.device, count, known.restarts, healthy, known.models)
+        wait = self._admission.wait_seconds()
+        return replace(known, open_jobs=count, healthy=healthy, wait_seconds=wait)
 
     def wait_until_ready(self) -> None:
         """Return when a replica can draw; raises UserError if none ever will."""
@@ -216,8 +218,11 @@ class RayClient(Client):
             models |= report.figures.models
             self._registry.bytes_per_weight = report.bytes_per_weight
         restarts = self._restarts + self._fleet.restarts
+        waiting = len(self._router.waiting())
         with self._lock:
-            self._figures = ServingFigures(_in_words(devices), 0, restarts, bool(reports), models)
+            self._figures = ServingFigures(
+                _in_words(devices), 0, restarts, bool(reports), models, waiting
+            )
         if devices:
             self._ready.set()
         self._dispatcher.dispatch()

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "genlab-"  # of our applications' names; a cluster has one GenLab
 CONNECTING = 60.0  # seconds to wait for a cluster
-DISCONNECTING = 30.0
+DISCONNECTING = 45.0  # seconds; to leave a cluster whose head is dead takes Ray 35
 FREE = 2.0  # seconds that the control thread may be at something before it counts as stuck
 HEAD_ANSWERS = 3.0  # seconds that the head may take to accept a connection
 MAX_ONGOING = 100_000  # requests a replica; admission is at the page's door

@@ -37,12 +37,15 @@ class RoutingClient(Client):
 
     def figures(self) -> ServingFigures:
         usual, other = self._usual.figures(), self._other.figures()
+        waits = [w for w in (usual.wait_seconds, other.wait_seconds) if w is not None]
         return ServingFigures(
             device=" + ".join(name for name in (usual.device, other.device) if name),
             open_jobs=usual.open_jobs + other.open_jobs,
             restarts=usual.restarts + other.restarts,
             healthy=usual.healthy and other.healthy,
             models={**usual.models, **other.models},
+            waiting_jobs=usual.waiting_jobs + other.waiting_jobs,
+            wait_seconds=max(waits, default=None),
         )
 
     def wait_until_ready(self) -> None:

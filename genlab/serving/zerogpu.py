@@ -107,7 +107,13 @@ class LeaseClient(Client):
 
     def figures(self) -> ServingFigures:
         with self._lock:
-            return ServingFigures("ZeroGPU", open_jobs=len(self._open), restarts=self._aborted)
+            return ServingFigures(
+                "ZeroGPU",
+                open_jobs=len(self._open),
+                restarts=self._aborted,
+                waiting_jobs=sum(map(len, self._waiting.values())),
+                wait_seconds=self._admission.wait_seconds(),
+            )
 
     def close(self) -> None:
         with self._lock:
