@@ -23,7 +23,8 @@ def code(family: str) -> str:
         f'<figure class="loop" style="--stages:{len(stages(family))}">'
         f"<figcaption>The loop that runs, <code>{WHERE}</code>. After each <code>yield</code> the "
         "engine may serve somebody else.</figcaption>"
-        f'<pre tabindex="0" role="region" aria-label="The training loop"><code>{lines}</code></pre></figure>'
+        '<pre tabindex="0" role="region" aria-label="The training loop">'
+        f"<code>{lines}</code></pre></figure>"
     )
 
 
