@@ -207,9 +207,9 @@ def test_asked_to_end_it_tells_everybody_and_does(app: tuple[subprocess.Popen, s
     process, url, folder = app
     known, heard = {"Cookie": cookie(url, "blackboard")}, list[str]()
     session = uuid.uuid4().hex
-    call = f"{url}gradio_api/call/stable_diffusion_sample"
-    asked = ["a red 7", "", 100, 4.0, "dpmpp-2m", 0, 16, "stable-diffusion-toybox"]
-    event = posted(call, {"data": asked, "session_hash": session}, **known)["event_id"]
+    call = f"{url}gradio_api/call/v2/stable_diffusion_sample"
+    asked = {"prompt": "a red 7", "num_inference_steps": 100, "count": 16}
+    event = posted(call, asked | {"session_hash": session}, **known)["event_id"]
 
     def listen() -> None:
         request = urllib.request.Request(f"{call}/{event}", headers=known)

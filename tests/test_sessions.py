@@ -259,6 +259,20 @@ def test_very_many_files_within_a_minute_are_refused_and_buttons_are_not(
     assert upload() == 200
 
 
+def test_a_file_that_finds_no_room_on_the_disk_is_a_sentence() -> None:
+    async def keep(request: Request) -> PlainTextResponse:
+        await request.body()
+        raise OSError(28, "No space left on device")
+
+    routes = [Route("/upload", keep, methods=["POST"])]
+    browser = TestClient(Starlette(routes=routes, middleware=[Middleware(BodyLimit)]))
+    refused = browser.post("/upload", files={"file": b"0" * 100})
+    assert refused.status_code == 507
+    assert "disk is full" in refused.json()["detail"]
+    with pytest.raises(OSError, match="No space"):
+        browser.post("/upload", json={"press": "a button"})
+
+
 def aged(path: Path, seconds: float, size: int = 10) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"0" * size)

@@ -141,7 +141,8 @@ def metrics_route(house: House, meters: Meters, teacher: Teacher) -> Route:
     PlatformCollector(registry=meters.registry)
 
     def metrics(request: Request) -> Response:  # in a thread: it may wait for a driver's lock
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        header = request.headers.get("authorization", "").encode("latin-1")  # as it came
+        given = header.decode(errors="replace").removeprefix("Bearer ")
         if not teacher.knows(given):
             return PlainTextResponse(
                 "GenLab's figures want `Authorization: Bearer <the teacher's key>`.\n", 401
