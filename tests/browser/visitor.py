@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, expect
 
 PATIENCE = 120_000  # milliseconds that a busy two-core machine may take for one thing on the page
+expect.set_options(timeout=PATIENCE)
+CUT_OFF = re.compile(
+    "AbortError|Connection errored out|network error|Failed to fetch|ERR_INTERNET_DISCONNECTED|"
+    "ERR_NETWORK|ERR_INCOMPLETE_CHUNKED|ERR_ABORTED",
+    re.IGNORECASE,
+)
+"""What Gradio writes into the console when its page is left, or the network is gone."""
 LOOK = """images => Promise.all(images.map(async image => {
     await image.decode();
     const canvas = document.createElement("canvas");
