@@ -135,7 +135,6 @@ STEPS = (
         ),
         (
             Excerpt(GAN_TRAIN, "train_gan", "for update in", "g_optimizer.step()"),
-            Excerpt(GAN_TRAIN, "TRAINING", '"dcgan-mnist-collapsed"', "),"),
         ),
     ),
     GuideStep(
