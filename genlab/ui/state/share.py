@@ -50,7 +50,7 @@ def share_routes() -> list[Route]:
 
     async def code(request: Request) -> Response:
         text = request.query_params.get("text", "")
-        if not 0 < len(text) <= LONGEST:
+        if not 0 < len(text.encode()) <= LONGEST:
             return PlainTextResponse(TOO_LONG, status_code=400)
         return Response(
             qr_svg(text), media_type="image/svg+xml", headers={"Cache-Control": "no-store"}
