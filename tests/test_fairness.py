@@ -7,7 +7,8 @@ import pytest
 from genlab.engine.core import Core
 from genlab.engine.costs import FIRST_ROWS, UnitCost
 from genlab.engine.events import Progress, Result
-from genlab.engine.fairness import REMEMBERED
+from genlab.engine.fairness import OVERDUE, REMEMBERED, Fairness
+from genlab.engine.job import Job
 from tests.fakes import Clock, CountingRunner, FakeModels, request_of
 
 
@@ -205,3 +206,27 @@ def test_who_rides_along_goes_by_turns_of_people_not_of_requests():
     while not models.runner.calls:
         core.step()
     assert 100 in models.runner.calls[0]
+
+
+def test_who_is_overdue_goes_next_and_only_then():
+    fairness = Fairness()
+    ahead, newcomer = (Job(k, request_of(), name, 0.0) for k, name in ((1, "ahead"), (2, "new")))
+    key = ("counting", "", "step")
+    fairness._owners.charge("ahead", 5.0)
+    fairness._owners.charge("new", 0.0)
+    ready = [(key, ahead), (("other", "", "step"), newcomer)]
+    turns = []
+    for _ in range(30):
+        chosen = fairness.next_batch(ready, lambda key: _cost(), lambda job: 1)
+        assert chosen is not None
+        turns.append(chosen[1][0].owner)
+        fairness.charge(chosen[0], chosen[1], [1], 0.1)
+    first = turns.index("ahead")
+    assert 0.1 * first >= OVERDUE * 2 * 0.25
+    assert turns.count("ahead") < 6, "the debt of five seconds is still paid"
+
+
+def _cost() -> UnitCost:
+    cost = UnitCost()
+    cost.measured(1, 0.1)
+    return cost

@@ -7,15 +7,19 @@ goes next. Inside an owner's share, their own kinds of work take turns the same 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 
-from genlab.engine.costs import UnitCost
+from genlab.engine.costs import UNIT_SECONDS, UnitCost
 from genlab.engine.job import Job
 
 REMEMBERED = 1024  # accounts; an owner who was away for so many others begins anew
 
 PATIENCE = 1.25
 """How much longer than evenly shared a unit may be: what was measured on a busy machine wavers."""
+
+OVERDUE = 2.0
+"""How many times longer than everybody's turn an owner may be passed over. By their accounts nobody
+is, but whoever comes begins with the least served: a stream of newcomers would keep others out."""
 
 Key = tuple[str, ...]
 """Jobs with equal keys can share one unit of work: checkpoint, batch key, kind of unit."""
@@ -58,6 +62,8 @@ class Fairness:
     def __init__(self) -> None:
         self._owners = Accounts()
         self._kinds = Accounts()  # by (owner, checkpoint and batch key)
+        self._passed_over: dict[str, float] = {}  # seconds, by owners who could have moved
+        self._turns: dict[str, float] = {}  # seconds that each of them had in their last unit
 
     def enter(self, job: Job, jobs: Iterable[Job]) -> None:
         """A job has come to the ``jobs`` that are here."""
@@ -88,7 +94,7 @@ class Fairness:
         """
         if not ready:
             return None
-        owner = min((job.owner for _, job in ready), key=self._owners.seconds)
+        owner = self._due({job.owner: None for _, job in ready})
         own_keys = dict.fromkeys(key for key, job in ready if job.owner == owner)
         key = min(own_keys, key=lambda k: self._kinds.seconds((owner, k[:-1])))
         sharing = [job for k, job in ready if k == key]
@@ -112,9 +118,26 @@ class Fairness:
     def charge(self, key: Key, jobs: Sequence[Job], rows: Sequence[int], seconds: float) -> None:
         """Share the time of a unit among its jobs by their rows."""
         total = max(1, sum(rows))
+        for name in self._passed_over:
+            self._passed_over[name] += seconds
+        for name in {job.owner for job in jobs}:
+            self._passed_over[name] = self._turns[name] = 0.0
         for job, own in zip(jobs, rows, strict=True):
             self._owners.charge(job.owner, seconds * own / total)
+            self._turns[job.owner] += seconds * own / total
             self._kinds.charge((job.owner, key[:-1]), seconds * own / total)
+
+    def _due(self, owners: Collection[str]) -> str:
+        """Who goes next of the owners who can: who is overdue, else the least served."""
+        self._passed_over = {name: self._passed_over.get(name, 0.0) for name in owners}
+        self._turns = {name: self._turns.get(name, 0.0) for name in owners}
+
+        def overdue(name: str) -> float:
+            turn = max(UNIT_SECONDS, self._turns[name])
+            return self._passed_over[name] - OVERDUE * len(owners) * turn
+
+        longest = max(owners, key=overdue)
+        return longest if overdue(longest) > 0 else min(owners, key=self._owners.seconds)
 
     def _in_turn(self, jobs: Sequence[Job]) -> list[Job]:
         """One job of each owner, then the next of each, the least served owners first."""
