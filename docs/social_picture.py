@@ -1,45 +1,30 @@
-"""Draw GenLab's icon, and the picture that a chat shows beside a link to it, with its own models.
+"""Draw GenLab's icon, and the picture that a chat shows beside a link to it.
 
-`python docs/social_picture.py` writes genlab/ui/static/: the same files each time, within the
-rounding of the models' pictures.
+`python -m docs.social_picture` writes genlab/ui/static/ from the samples that lie with Toybox
+and its card.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from genlab import connect
 from genlab.ui.document import FAVICON, SOCIAL, SOCIAL_SIZE, STATIC, TAGLINE, TITLE
 
+SAMPLES = Path(__file__).parents[1] / "checkpoints" / "stable-diffusion-toybox" / "samples.png"
+ROWS = 3  # of the four
+CELL = 130  # pixels of a sample and the line after it
 INDIGO, PAPER, INK, PALE = "#4f46e5", "#f8fafc", "#0f172a", "#475569"
-SIDE = 96  # pixels of a picture
-GAP = 8
-ACROSS = 7
 ICON = 192
-PROMPT = "a {} on a {} background"
-THINGS = (
-    ("red 7", "blue"), ("green sneaker", "white"), ("yellow 3", "black"), ("purple bag", "yellow"),
-    ("orange dress", "gray"), ("white 5", "green"), ("blue boot", "pink"),
-)  # fmt: skip
+COLOURS = 256  # of the palette
 
 
 def main() -> None:
     """Write both files."""
     STATIC.mkdir(exist_ok=True)
     icon().save(FAVICON, optimize=True)
-    lab = connect()
-    toybox = [
-        lab.sample("stable-diffusion-toybox", prompt=PROMPT.format(*thing), count=1, seed=3)[0]
-        for thing in THINGS
-    ]
-    rows = {
-        "VAE": list(lab.sample("vae-mnist-20d", count=ACROSS, seed=4)),
-        "GAN": list(lab.sample("dcgan-mnist", count=ACROSS, seed=9)),
-        "Stable Diffusion": toybox,
-    }
-    social(rows).quantize(128).save(SOCIAL, optimize=True)
+    social().quantize(COLOURS, kmeans=2).save(SOCIAL, optimize=True)
     print(*(f"{path.name}: {path.stat().st_size:,} bytes" for path in (FAVICON, SOCIAL)))
 
 
@@ -53,20 +38,18 @@ def icon() -> Image.Image:
     return large.resize((ICON, ICON), Image.Resampling.LANCZOS)
 
 
-def social(rows: dict[str, Sequence[Image.Image]]) -> Image.Image:
-    """The title, and a row of pictures for each model."""
+def social() -> Image.Image:
+    """The title, and what Toybox draws."""
+    width, height = SOCIAL_SIZE
     picture = Image.new("RGB", SOCIAL_SIZE, PAPER)
     draw = ImageDraw.Draw(picture)
-    picture.paste(die := icon().resize((88, 88)), (72, 60), die)
-    draw.text((184, 50), TITLE, INK, ImageFont.load_default(84))
-    draw.text((74, 168), TAGLINE, PALE, ImageFont.load_default(36))
-    for row, (name, pictures) in enumerate(rows.items()):
-        top = 256 + row * (SIDE + 20)
-        draw.text((74, top + SIDE // 2), name, INK, ImageFont.load_default(32), anchor="lm")
-        for column, drawn in enumerate(pictures):
-            left = SOCIAL_SIZE[0] - 74 - (ACROSS - column) * (SIDE + GAP) + GAP
-            shown = drawn.convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
-            picture.paste(shown, (left, top))
+    picture.paste(die := icon().resize((104, 104)), (56, 56), die)
+    draw.text((184, 44), TITLE, INK, ImageFont.load_default(100))
+    draw.text((58, 184), TAGLINE, PALE, ImageFont.load_default(40))
+    with Image.open(SAMPLES) as samples:
+        rows = samples.convert("RGB").crop((0, 0, samples.width, ROWS * CELL - 2))
+    scaled = rows.resize((width, round(rows.height * width / rows.width)))
+    picture.paste(scaled, (0, height - scaled.height))
     return picture
 
 
