@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 from genlab.families.classifier.network import Classifier
 from genlab.families.classifier.train import accuracy, random_shift, train_classifier
+from genlab.families.gan import collapse
+from genlab.families.gan.collapse import TRAINING as GANS
+from genlab.families.gan.collapse import train_ahead
 from genlab.families.gan.network import DCGAN
 from genlab.families.gan.train import train_gan
 from genlab.families.noisy_classifier.network import NoisyClassifier
@@ -36,6 +40,7 @@ TINY: dict[Callable[..., Trainer], dict[str, Any]] = {
     train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},
     train_vae: {"epochs": 2, "batch_size": 8, "channels": (2, 2), "hidden": 8},
     train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "hidden": 4, "latent_dim": 3},
+    train_ahead: {"steps": 2, "batch_size": 8, "generator_updates": 3},
     train_pixel_diffusion: {"steps": 3, "batch_size": 8, "channels": (8, 32)},
     train_noisy_classifier: {"steps": 3, "batch_size": 8},
 }
@@ -43,6 +48,7 @@ NETWORKS = {
     train_classifier: Classifier,
     train_vae: ConvVAE,
     train_gan: DCGAN,
+    train_ahead: DCGAN,
     train_noisy_classifier: NoisyClassifier,
 }
 CONFIGS = {
@@ -68,6 +74,8 @@ def test_every_training_writes_a_checkpoint_that_opens(
     settings = {**config.hyperparameters, **TINY[config.loop]}
     if "snapshots" in settings:
         settings["snapshots"] = (0, 2)
+    if config.loop is train_ahead:
+        tiny_gan(tmp_path / "dcgan-mnist")
     config.loop(*bars, tmp_path / name, tmp_path / "work", **settings)
 
     assert (tmp_path / name / "loss.png").stat().st_size > 1000
@@ -80,8 +88,57 @@ def test_every_training_writes_a_checkpoint_that_opens(
     assert json.loads((tmp_path / name / "config.json").read_text())["channels"]
     if "snapshots" in settings:
         kept = sorted(path.name for path in (tmp_path / name / "snapshots").iterdir())
-        assert kept == [f"step-{step:06d}.safetensors" for step in (0, 2, 4)]
+        numbers = (7000, 7006) if config.loop is train_ahead else (0, 2, 4)
+        assert kept == [f"step-{step:06d}.safetensors" for step in numbers]
         network.load_state_dict(load_file(tmp_path / name / "snapshots" / kept[0]))
+
+
+def tiny_gan(folder: Path) -> DCGAN:
+    """A finished GAN to go on from, its batch norm's statistics unlike those of a new one."""
+    torch.manual_seed(3)
+    network = DCGAN(3, (2, 2), 4)
+    network.train()(torch.randn(64, 3))
+    network.save_pretrained(folder)
+    return network.eval()
+
+
+def test_a_gan_whose_generator_runs_ahead_keeps_its_drawing_layers_and_its_batch_norm(
+    bars: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
+    before = tiny_gan(tmp_path / "dcgan-mnist").state_dict()
+    settings = {**TINY[train_ahead], "begin_with": "dcgan-mnist"}
+    train_ahead(*bars, tmp_path / "ahead", tmp_path / "work", **settings)
+    after = load_file(tmp_path / "ahead" / "model.safetensors")
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    reads_z = {f"generator.{name}" for name in ("0.weight", "0.bias", "1.weight", "1.bias")}
+    assert {name for name in moved if name.startswith("generator.")} == reads_z
+    assert "discriminator.0.weight" in moved
+    assert not any("running" in name for name in moved)
+
+
+def test_a_gan_that_runs_ahead_fools_a_discriminator_that_stands_still(
+    bars: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
+    before = tiny_gan(tmp_path / "dcgan-mnist")
+    settings = {"begin_with": "dcgan-mnist", "steps": 1, "discriminator_rate": 0.0}
+    train_ahead(*bars, tmp_path / "ahead", tmp_path / "work", **settings)
+    ahead = DCGAN.from_pretrained(tmp_path / "ahead").eval()
+    z = torch.randn(200, 3)
+    old, new = before(z), ahead(z)
+    assert ahead.discriminator(new).mean() > before.discriminator(old).mean()
+    assert new.var(dim=0).mean() < 0.2 * old.var(dim=0).mean(), "nearly one picture, whatever z"
+
+
+def test_without_a_finished_gan_beside_it_one_is_trained_first(
+    bars: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {**TINY[train_gan], "steps": 2}
+    monkeypatch.setitem(GANS, "dcgan-mnist", replace(GANS["dcgan-mnist"], hyperparameters=few))
+    monkeypatch.setattr(collapse, "HEALTHY", GANS)
+    settings = {**TINY[train_ahead], "begin_with": "dcgan-mnist"}
+    train_ahead(*bars, tmp_path / "ahead", tmp_path / "work", **settings)
+    assert (tmp_path / "work" / "dcgan-mnist" / "model.safetensors").is_file()
+    assert not (tmp_path / "dcgan-mnist").exists(), "nobody asked for that one"
 
 
 def test_a_classifier_learns_what_is_easy(bars: tuple[Tensor, Tensor], tmp_path: Path) -> None:

@@ -129,5 +129,5 @@ FAMILY = FamilyDescription(
     own_figures=scores,
     measured_sample=MEASURED_SAMPLE,
     evaluate="genlab.families.gan.evaluate:evaluate",
-    training="genlab.families.gan.train:TRAINING",
+    training="genlab.families.gan.collapse:TRAINING",
 )

@@ -79,6 +79,7 @@ def train_gan(
     network.train()
     for step in trainer.steps():
         if step in snapshots:
+            recompute_batch_norm(averaged.module, latent_dim, device)
             write_snapshot(folder, step, averaged.module, discriminator)
         # 1. data to device
         x = to_network(images[batches.indices(step)]).to(device)
@@ -111,9 +112,9 @@ def train_gan(
         discriminator.requires_grad_(True)
         trainer.log(discriminator=d_loss, generator=g_loss)
 
+    recompute_batch_norm(averaged.module, latent_dim, device)
     if snapshots:
         write_snapshot(folder, steps, averaged.module, discriminator)
-    recompute_batch_norm(averaged.module, latent_dim, device)
     generator.load_state_dict(averaged.module.state_dict())
     network.eval().cpu().save_pretrained(folder)
     trainer.write_loss_curve(folder / "loss.png")
@@ -147,8 +148,6 @@ def recompute_batch_norm(generator: nn.Module, latent_dim: int, device: str) -> 
 
 def write_snapshot(folder: Path, step: int, generator: nn.Module, discriminator: nn.Module) -> None:
     """Keep both networks in half precision; loading casts them back."""
-    latent_dim = next(generator.parameters()).shape[1]
-    recompute_batch_norm(generator, latent_dim, str(next(generator.parameters()).device))
     tensors = {f"generator.{name}": value for name, value in generator.state_dict().items()}
     tensors |= {f"discriminator.{name}": v for name, v in discriminator.state_dict().items()}
     path = folder / "snapshots" / f"step-{step:06d}.safetensors"
@@ -182,25 +181,6 @@ TRAINING: dict[str, TrainingConfig] = {
         "A DCGAN on garments.",
         "Textures and prints that the VAE cannot draw.",
         {"steps": 3500},
-    ),
-    "dcgan-mnist-collapsed": TrainingConfig(
-        "gan",
-        "DCGAN, collapsed, MNIST",
-        "mnist",
-        train_gan,
-        "A DCGAN without batch norm, whose generator lost track of its z.",
-        "Mode collapse: whatever the z, the picture is the same, because it is the one that fools "
-        "the discriminator today. Move the timeline: each time the discriminator learns to reject "
-        "it, the whole generator jumps to another. Nothing was edited: it is dcgan-mnist's loop "
-        "and network with the settings below, above all without batch norm.",
-        {
-            "steps": 400,
-            "snapshots": (0, 25, 50, 100, 150, 200, 250, 300, 350),
-            "batch_norm": False,
-            "generator_rate": 3e-4,
-            "ema": 0.0,
-            "decay_from": 1.0,
-        },
     ),
 }
 """The checkpoints that this loop made, by name."""
