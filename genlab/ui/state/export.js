@@ -29,7 +29,7 @@ genlab.exports = (() => {
     return document.querySelector("#tabs [role=tab][aria-selected=true]")?.textContent.trim() ?? "";
   };
 
-  const status = () => all(".status").map(text).filter(Boolean).join(" ");
+  const status = () => [...new Set(all(".status").map(text).filter(Boolean))].join(" ");
 
   const caption = () => {
     const [tab, mode] = genlab.place();
@@ -110,7 +110,11 @@ genlab.exports = (() => {
     if (parseFloat(style.borderTopWidth) && style.borderTopStyle !== "none") {
       context.strokeStyle = style.borderTopColor;
       context.lineWidth = parseFloat(style.borderTopWidth);
-      context.strokeRect(...place);
+      context.setLineDash(style.borderTopStyle === "dashed" ? [6, 4] : []);
+      context.beginPath();
+      if (box.height > 2 * context.lineWidth) context.rect(...place);
+      else context.moveTo(place[0], place[1]), context.lineTo(place[0] + box.width, place[1]);
+      context.stroke();
     }
     if (element.matches("img") && element.naturalWidth) {
       context.imageSmoothingEnabled = !element.classList.contains("pixels");
