@@ -2,7 +2,7 @@
    is made in the browser from what is there; the pictures' files carry how they were drawn. */
 genlab.exports = (() => {
   const LEFT_OUT = ".controls, .go, .press, .axes, .axis, .intro, .chips, .steer, .save, .numbered, " +
-    ".modebar, .hoverlayer, button, input, select, textarea, dialog, [hidden], .visually-hidden";
+    ".modebar, .hoverlayer, .blank, .rung:has(.blank), button, input, select, textarea, dialog, [hidden], .visually-hidden";
   const SCALE = 2; // pixels of the file a pixel of the page
   const MARGIN = 24;
 
@@ -97,7 +97,7 @@ genlab.exports = (() => {
     return parts;
   };
 
-  const visible = element => element.matches("img, svg, .step-image, table, .blank") ||
+  const visible = element => element.matches("img, svg, .step-image, table") ||
     [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
 
   const paint = async (context, element, [x, y]) => {
@@ -174,6 +174,13 @@ genlab.exports = (() => {
 
   /* --- CSV: each figure in a line ------------------------------------------------------------- */
 
+  /* The value that stands at a place of an axis that is bent: what hovering says, or its tick. */
+  const meant = (plot, line, x, k) => {
+    const {tickvals = [], ticktext = []} = plot.layout?.xaxis ?? {};
+    if (typeof line.customdata?.[k] === "number") return line.customdata[k];
+    return ticktext[[...tickvals].indexOf(x)] ?? x;
+  };
+
   const rows = () => {
     const found = [];
     for (const tile of all(".tile"))
@@ -193,7 +200,8 @@ genlab.exports = (() => {
         text(cell) && found.push([text(row.querySelector("th")), text(heads[k]), "", text(cell)]));
     }
     for (const plot of all(".js-plotly-plot")) for (const line of plot.data ?? [])
-      [...(line.x ?? [])].forEach((x, k) => found.push([title(plot), line.name ?? "", x, line.y[k]]));
+      [...(line.x ?? [])].forEach((x, k) =>
+        found.push([title(plot), line.name ?? "", meant(plot, line, x, k), line.y[k]]));
     return found;
   };
 
