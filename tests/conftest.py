@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_LIMIT = 240  # seconds; a busy two-core machine imports torch and gradio in 40
-RETURN_SECONDS = 20  # that a run goes on for a page that is gone
+RETURN_SECONDS = 30  # that a run goes on for a page that is gone
 BROKEN = "cut-short"  # a damaged checkpoint that lies among the real ones
 
 

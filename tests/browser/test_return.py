@@ -50,7 +50,7 @@ def test_a_reload_finds_the_run_where_it_is_and_then_its_result(
 def test_a_network_that_was_gone_leaves_the_run_alone(visitor: Visitor, app_url: str) -> None:
     begin(visitor, app_url)
     visitor.context.set_offline(True)
-    visitor.page.wait_for_timeout(8000)
+    visitor.page.wait_for_timeout(4000)
     visitor.context.set_offline(False)
     expect(visitor.find("sd-status")).to_contain_text(re.compile(r"pictures in"), timeout=PATIENCE)
     assert len(visitor.pictures("sd-gallery", 8)) == 8
