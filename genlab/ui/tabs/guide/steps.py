@@ -13,7 +13,7 @@ from genlab.families.gan.request import GANRequest
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.request import VAERequest
-from genlab.requests import SampleRequest
+from genlab.requests import SampleRequest, parse_request
 from genlab.ui.tabs.guide.source import Excerpt
 
 RED_SEVEN = "a red 7 on a blue background"
@@ -70,15 +70,17 @@ DIFFUSION_TRAIN = "genlab.families.pixel_diffusion.train"
 GUIDANCE = "genlab.diffusion.guidance"
 SCHEDULERS = "genlab.diffusion.schedulers"
 
-VAE = VAERequest(checkpoint="vae-mnist-20d", seed=42, count=8)
-GAN = GANRequest(checkpoint="dcgan-mnist", seed=42, count=8)
-DIGITS = PixelDiffusionRequest(
-    checkpoint="ddpm-mnist", seed=42, count=8, labels=tuple(range(8)),
+VAE = parse_request(VAERequest, checkpoint="vae-mnist-20d", seed=42, count=8)
+GAN = parse_request(GANRequest, checkpoint="dcgan-mnist", seed=42, count=8)
+DIGITS = parse_request(
+    PixelDiffusionRequest, checkpoint="ddpm-mnist", seed=42, count=8, labels=tuple(range(8)),
     guidance="classifier-free", guidance_scale=1.5, num_inference_steps=50,
 )  # fmt: skip
-UNGUIDED = PixelDiffusionRequest(checkpoint="ddpm-mnist", seed=42, count=8, num_inference_steps=50)
-SEVENS = StableDiffusionRequest(
-    checkpoint="stable-diffusion-toybox", prompt=RED_SEVEN, seed=1, count=8,
+UNGUIDED = parse_request(
+    PixelDiffusionRequest, checkpoint="ddpm-mnist", seed=42, count=8, num_inference_steps=50
+)
+SEVENS = parse_request(
+    StableDiffusionRequest, checkpoint="stable-diffusion-toybox", prompt=RED_SEVEN, seed=1, count=8,
     guidance_scale=1, num_inference_steps=25, scheduler="dpmpp-2m",
 )  # fmt: skip
 

@@ -76,8 +76,9 @@ def build(context: AppContext, controls: Controls) -> None:
         *settings, x, x_values, y, y_values = values
         return refusals(context, settings, x, x_values, y, y_values)
 
+    parts: tuple[Any, ...] = (*columns, *rows, *controls.limiting)
     gr.on(
-        [part.change for part in (*columns, *rows, *controls.limiting)],
+        [part.change for part in parts],
         foresee, [*controls.inputs, *columns, *rows], refused,
         queue=False, preprocess=False, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip

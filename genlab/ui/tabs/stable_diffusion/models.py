@@ -88,7 +88,7 @@ def wire_models(context: AppContext, controls: Controls, more: Sequence[Any] | N
             gr.Dropdown(choices=[(described(o), o.name) for o in context.registry.offers()]),
         ]
 
-    async def stop_download(name: Any, given: Any) -> str:
+    async def stop_download(name: Any, given: Any) -> Any:
         try:
             await context.teacher.check(str(given or ""), "stop downloads")
         except UserError as error:
