@@ -1,18 +1,23 @@
 """What replicas on Ray cost and gain, on this machine: overhead, and one core against two.
 
 Needs requirements-cluster.txt and Linux (`taskset`). With OMP_NUM_THREADS=1 both sides of the
-overhead have one thread. The simulation of a university, which is none
-of this and is called one, is `benchmarks.university`.
+overhead have one thread. The page's process and Ray's own run on the same cores as the replicas; so
+the computing time of each is told, and what a replica draws in a second of its own time. The
+simulation of a university, which is none of this and is called one, is `benchmarks.university`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
 
 from benchmarks.serving import genlab, median, open_house, warm_up
 from genlab.engine.events import Progress
@@ -25,6 +30,7 @@ from genlab.settings import Settings
 
 VAE, DDPM = "vae-mnist-20d", "ddpm-mnist"
 STEPS = 50
+BUSY = ("replicas", "page", "Ray")
 PATIENCE = 300.0  # seconds for a replica to be there
 
 
@@ -85,14 +91,49 @@ def wait_for(client: RayClient, replicas: int) -> None:
         time.sleep(0.2)
 
 
-def images_per_second(client: RayClient, replicas: int, people: int, rounds: int) -> float:
+@dataclass(frozen=True)
+class Drawn:
+    """What a number of replicas have drawn.
+
+    Attributes:
+        per_second: pictures, the median of the rounds.
+        cores: how many were busy with it on average, by who: replicas, page, Ray.
+        per_replica_second: pictures in a second of the replicas' own computing.
+    """
+
+    per_second: float
+    cores: dict[str, float]
+    per_replica_second: float
+
+
+def computed(client: RayClient) -> dict[str, float]:
+    """Seconds of computing until now: of the replicas, of this process, and of Ray's others."""
+    own, replicas = psutil.Process(), {report.pid for report in client.reports().values()}
+    seconds = {"replicas": 0.0, "page": sum(own.cpu_times()[:2]), "Ray": 0.0}
+    for process in own.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            of = "replicas" if process.pid in replicas else "Ray"
+            seconds[of] += sum(process.cpu_times()[:2])
+    return seconds
+
+
+def draw(client: RayClient, replicas: int, people: int, rounds: int) -> Drawn:
     """A crowd's pictures a second, replicas pinned to a core each."""
     client.scale(replicas)
     wait_for(client, replicas)
     requests = [digits(4 * k) for k in range(people)]
     warm_up(lambda: genlab(client, requests))  # on all of them: it is more than one has room for
     pin(client)  # threads that the warm-up has made, too
-    return median([genlab(client, requests).images_per_second for _ in range(rounds)])
+    before, begun = computed(client), time.perf_counter()
+    served = [genlab(client, requests) for _ in range(rounds)]
+    seconds, after = time.perf_counter() - begun, computed(client)
+    busy = {who: after[who] - before[who] for who in after}
+    pictures = sum(len(images) for one in served for images in one.images)
+    return Drawn(
+        median([one.images_per_second for one in served]),
+        {who: spent / seconds for who, spent in busy.items()},
+        pictures / busy["replicas"],
+    )
 
 
 def load() -> float:
@@ -119,9 +160,16 @@ def compare(requests: int, people: int, rounds: int) -> dict[str, float]:
             "run_ms_on_ray": behind["run_ms"],
             "overhead_ms_an_event": (behind["run_ms"] - own["run_ms"]) / max(1.0, steps),
         }
-        one = images_per_second(client, 1, people, rounds)
-        two = images_per_second(client, 2, people, rounds)
-        figures |= {"one_core": one, "two_cores": two, "scaling": two / one}
+        one = draw(client, 1, people, rounds)
+        two = draw(client, 2, people, rounds)
+        figures |= {
+            "one_core": one.per_second,
+            "two_cores": two.per_second,
+            "scaling": two.per_second / one.per_second,
+            "scaling_of_computing": 2 * two.per_replica_second / one.per_replica_second,
+        }
+        figures |= {f"one_{who}_cores": cores for who, cores in one.cores.items()}
+        figures |= {f"two_{who}_cores": cores for who, cores in two.cores.items()}
     return figures | {"load_after": load(), "cores": float(len(os.sched_getaffinity(0)))}
 
 
@@ -139,6 +187,13 @@ def table(figures: dict[str, float]) -> str:
             f"{f['run_ms_on_ray']:9.1f}{f['overhead_ms_an_event']:9.2f} an event",
             f"pictures a second: one replica on one core {f['one_core']:.2f}, two on two cores "
             f"{f['two_cores']:.2f}: {f['scaling']:.2f}x",
+            f"the same for a second of the replicas' own computing: "
+            f"{f['scaling_of_computing']:.2f}x",
+            *(
+                f"cores that were busy with {number}: "
+                + ", ".join(f"{who} {f[f'{number}_{who}_cores']:.2f}" for who in BUSY)
+                for number in ("one", "two")
+            ),
         ]
     )
 
