@@ -20,7 +20,9 @@ import pytest
 
 from genlab.engine.events import Loading, Progress, Queued, Result
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.request import VAERequest
+from genlab.images import from_png
 from genlab.models.registry import Registry
 from genlab.requests import UserError
 from genlab.serving.client import Ticket
@@ -62,6 +64,9 @@ def client() -> Iterator[RayClient]:
         made.wait_until_ready()
         wait(lambda: len(made.replicas()) == 2)
         yield made
+        begun = time.monotonic()
+        made.close()
+        assert time.monotonic() - begun < 10, "a cluster of its own ends within seconds"
 
 
 def begun(ticket: Ticket) -> None:
@@ -86,6 +91,17 @@ def test_a_request_streams_its_steps_and_gives_its_pictures(client: RayClient) -
     assert events[-1].images.shape == (2, 28, 28)
     assert events[-1].fingerprint
     assert all(isinstance(event, (Queued, Loading, Progress)) for event in events[:-1])
+
+
+def test_large_pictures_come_as_files_and_arrays_can_be_written(client: RayClient) -> None:
+    request = StableDiffusionRequest(
+        checkpoint="stable-diffusion-toybox", prompt="a red 7", num_inference_steps=2, count=8
+    )
+    result = client.submit(request).result()
+    assert len(result.files) == 8
+    assert [int(np.abs(from_png(file) - image).max()) for file, image in zip(
+        result.files, result.images, strict=True)] == [0] * 8  # fmt: skip
+    assert result.images.flags.writeable
 
 
 def test_figures_of_a_judge_come_with_the_pictures(client: RayClient) -> None:
@@ -219,3 +235,55 @@ def test_a_head_that_restarts_is_told_and_joined_again_by_a_process_without_torc
     assert "heavy:" in lines, done.stdout + done.stderr[-3000:]
     assert any(line.startswith("told: The machines that draw") for line in lines), done.stdout
     assert "same picture: True" in lines, done.stdout + done.stderr[-3000:]
+
+
+NODE = """
+import time
+from ray.cluster_utils import Cluster
+from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.models.registry import Registry
+from genlab.serving.ray import RayClient
+from genlab.settings import Settings
+
+def wait(holds):
+    last_moment = time.monotonic() + 150
+    while not holds():
+        assert time.monotonic() < last_moment
+        time.sleep(0.1)
+
+node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+try:
+    settings = Settings(replicas=2, ray_address=cluster.address, max_rows=8)
+    with RayClient(Registry(settings.checkpoints), settings) as client:
+        client.wait_until_ready()
+        time.sleep(5)
+        print("at first:", len(client.replicas()))
+        cluster.add_node(**node)
+        wait(lambda: len(client.replicas()) == 2)
+        print("then:", len(client.replicas()))
+        tickets = [
+            client.submit(
+                PixelDiffusionRequest(
+                    checkpoint="ddpm-mnist", seed=seed, count=2, num_inference_steps=100
+                ),
+                f"student {seed}",
+            )
+            for seed in range(8)
+        ]
+        wait(lambda: min(client.replicas().values()) > 0 or all(t.ended for t in tickets))
+        print("used:", sum(count > 0 for count in client.replicas().values()))
+        print("drawn:", sum(len(ticket.result().images) for ticket in tickets))
+finally:
+    cluster.shutdown()
+"""
+
+
+def test_a_node_that_joins_is_used(tmp_path: Path) -> None:
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(NODE)],
+        env=environment, capture_output=True, text=True, timeout=400, cwd=tmp_path,
+    )  # fmt: skip
+    said = done.stdout.splitlines()
+    assert said == ["at first: 1", "then: 2", "used: 2", "drawn: 16"], done.stdout + done.stderr
