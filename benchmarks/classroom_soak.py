@@ -57,7 +57,7 @@ async def come_and_go(url: str, count: int, at_once: int = AT_ONCE) -> int:
         async with gate, client.stream("GET", f"{url}gradio_api/heartbeat/{session}") as alive:
             beats = alive.aiter_bytes()  # to be kept: the connection goes with it
             await anext(beats)
-            body = {"data": ["vae-mnist-20d", 1, 1, 1.0], "session_hash": session}
+            body = {"data": ["vae-mnist-20d", 1, 1, 1.0, None], "session_hash": session}
             joined = await client.post(f"{url}gradio_api/call/vae_sample", json=body)
             event = joined.json()["event_id"]
             answer = await client.get(f"{url}gradio_api/call/vae_sample/{event}")

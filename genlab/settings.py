@@ -176,8 +176,8 @@ class Settings(BaseSettings):
     @field_validator("checkpoints")
     @classmethod
     def _is_folder(cls, value: Path) -> Path:
-        if not value.is_dir():
-            raise ValueError("a folder that is there")
+        if not value.is_dir() and (value.exists() or not value.absolute().parent.is_dir()):
+            raise ValueError("a folder, or a new one inside a folder that is there")
         return value
 
     @field_validator("auth")

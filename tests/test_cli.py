@@ -198,7 +198,7 @@ def test_the_classes_asked_of_a_diffusion_are_written_beside_its_pictures(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("vae-mnist-20d", "--label", 3), "vae checkpoint, which has no option --label"),
+        (("vae-mnist-20d", "--snapshot", 3), "vae checkpoint, which has no option --snapshot"),
         (("dcgan-mnist", "--prompt", "a cat"), "gan checkpoint, which has no option --prompt"),
         (("dcgan-mnist", "--guidance-scale", 2), "no option --guidance-scale"),
         (("dcgan-mnist", "--guidance", "none"), "no option --guidance"),

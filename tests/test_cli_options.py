@@ -81,7 +81,8 @@ def test_an_options_help_says_what_it_takes_and_who_has_it() -> None:
     assert "Scale of a VAE's z: a number from 0 to 3 (vae)." in text
     assert "a whole number from 1 to 100 (stable diffusion, text to image)" in text
     assert "a whole number from 1 to 1000 (pixel diffusion)" in text
-    assert "The label of every image: a whole number from 0 to 9 (pixel diffusion)." in text
+    assert "The label of every image: a whole number from 0 to 999 (vae, gan); " in text
+    assert "a whole number from 0 to 9 (pixel diffusion)." in text
 
 
 def test_a_new_family_brings_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +106,7 @@ def test_options_become_fields_of_the_request() -> None:
 
 @pytest.mark.parametrize(
     ("family", "option", "flag"),
-    [("vae", "label", "--label"), ("gan", "guidance_scale", "--guidance-scale")],
+    [("vae", "snapshot", "--snapshot"), ("gan", "guidance_scale", "--guidance-scale")],
 )
 def test_an_option_that_the_family_lacks_is_named(family: str, option: str, flag: str) -> None:
     with pytest.raises(UserError, match=f"is a {family} checkpoint, which has no option {flag}"):

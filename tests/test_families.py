@@ -147,7 +147,9 @@ def test_the_guided_column_asks_for_the_scale_and_classes_that_are_wanted():
 def test_a_vae_says_how_long_its_codes_are(tmp_path: Path):
     ConvVAE(5, (4, 4), 16).save_pretrained(tmp_path / "vae")
     write_card(tmp_path / "vae", "vae", "A tiny VAE", "mnist", "")
-    assert metadata_of(vae.FAMILY, tmp_path / "vae").facts == {"latent_dim": 5}
+    assert metadata_of(vae.FAMILY, tmp_path / "vae").facts == {
+        "latent_dim": 5, "classes": 0, "image": [1, 28, 28], "reconstructs": True,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

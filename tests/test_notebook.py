@@ -137,7 +137,7 @@ def test_interrupting_a_cell_ends_its_run(monkeypatch: pytest.MonkeyPatch) -> No
 def test_connect_names_an_unknown_setting_and_a_wrong_value() -> None:
     with pytest.raises(UserError, match="no setting called colour"):
         connect(colour="red")
-    with pytest.raises(UserError, match="port is -1, but must be a whole number from 0 to 65535"):
+    with pytest.raises(UserError, match="port is -1, but must be a whole number from 1 to 65535"):
         connect(port=-1)
 
 

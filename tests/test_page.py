@@ -19,8 +19,6 @@ import gradio as gr
 import numpy as np
 import pytest
 from pydantic import Field
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
 
 from genlab.families.description import Endpoint, FamilyDescription
 from genlab.formats.hub_layout import count_parameters
@@ -28,8 +26,6 @@ from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
 from genlab.requests import SampleRequest
 from genlab.serving.client import ServingFigures
-from genlab.serving.health import health_route
-from genlab.serving.loop_lag import LoopLag
 from genlab.settings import Settings
 from genlab.ui.api import add_api, sampling
 from genlab.ui.context import AppContext
@@ -136,22 +132,6 @@ def test_the_page_serves_its_pictures_and_its_health(context: AppContext, url: s
         assert json.load(answer)["healthy"] is True
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{url}pictures/gone.png", timeout=10)
-
-
-def test_health_is_told_by_status_and_figures() -> None:
-    client = FakeClient()
-    browser = TestClient(Starlette(routes=[health_route(client, LoopLag())]))
-    client.state = ServingFigures("cpu", 3, 1, True, {"vae": {"max_rows": 64}})
-    answer = browser.get("/healthz")
-    assert answer.status_code == 200
-    assert answer.json() == {
-        "device": "cpu", "open_jobs": 3, "restarts": 1, "healthy": True,
-        "models": {"vae": {"max_rows": 64}},
-        "loop_lag_seconds": {"p50": 0.0, "p99": 0.0, "max": 0.0},
-    }  # fmt: skip
-    assert answer.headers["cache-control"] == "no-store"
-    client.state = ServingFigures(healthy=False)
-    assert browser.get("/healthz").status_code == 503
 
 
 # --- endpoints from descriptions --------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_a_list_that_is_no_json_is_refused(monkeypatch):
 
 
 WRONG = {
-    "CHECKPOINTS": ("/nowhere", "is '/nowhere': must be a folder that is there."),
+    "CHECKPOINTS": ("/no/where", "is '/no/where': must be a folder, or a new one inside"),
     "MODELS": ('["a"', """is '["a"': must be names with commas between, or a JSON list of them."""),
     "DOWNLOADS": ("perhaps", "is 'perhaps': input should be a valid boolean"),
     "DEVICE": ("quantum", "is 'quantum': must be auto, cpu, cuda, cuda:1 (or another number), mps"),

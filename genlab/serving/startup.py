@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from genlab.models.registry import Registry
+from genlab.requests import UserError
 from genlab.serving import logs
 from genlab.serving.ending import check_address, end_on_signals
 from genlab.settings import Host, Settings, unknown_settings
@@ -14,11 +15,14 @@ log = logging.getLogger(__name__)
 
 
 def prepare(settings: Settings, host: Host) -> None:
-    """Make the process ready to serve; raises UserError if nothing can listen where it is to."""
+    """Make the process ready to serve; raises UserError without an address or a folder to serve."""
     logs.set_up(settings.log, settings.log_prompts)
     for sentence in unknown_settings():
         log.warning("%s", sentence)
     end_on_signals()
+    if not settings.checkpoints.is_dir():
+        folder = str(settings.checkpoints)
+        raise UserError(f"GENLAB_CHECKPOINTS is {folder!r}, but must be a folder that is there.")
     where = address(settings, host)
     check_address(where["server_name"], where["server_port"])
 
