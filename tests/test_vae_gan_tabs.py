@@ -238,6 +238,12 @@ def test_the_timeline_moves_both_gans(registry: Any) -> None:
     assert "beside it" not in tell("gan", "gan-other", 1), "both at the same step"
 
 
+def test_a_training_that_went_on_from_anothers_end_is_shown_as_far_on_its_own_way() -> None:
+    later = model("gan-later", "gan", "mnist", facts={"snapshots": [1500, 1600, 1700, 1800, 1900]})
+    moments = [gan.beside_at(LONG, position, later) for position in (1, 2, 3, 4)]
+    assert moments == [1500, 1700, 1800, None]
+
+
 def test_a_gan_is_drawn_at_its_moment_beside_a_finished_one(registry: Any) -> None:
     client = answering(answer)
     (last,) = press(

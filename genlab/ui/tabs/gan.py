@@ -69,7 +69,9 @@ def build(context: AppContext) -> None:
         own = same | label_for(context.registry, checkpoint, label)
         wanted = [parse_request(GANRequest, checkpoint=checkpoint, snapshot=snapshot, **own)]
         if other:
-            then = latest(context.registry.entry(str(other)), snapshot)
+            then = beside_at(
+                context.registry.entry(str(checkpoint)), stop, context.registry.entry(str(other))
+            )
             own = same | label_for(context.registry, other, label)
             wanted.append(parse_request(GANRequest, checkpoint=other, snapshot=then, **own))
         return wanted
@@ -121,13 +123,19 @@ def at(metadata: ModelMetadata, position: Any) -> int | None:
     return halts[int(position) - 1]
 
 
-def latest(metadata: ModelMetadata, step: int | None) -> int | None:
-    """The snapshot of another GAN for the same moment of training: its latest one by that step.
+def beside_at(metadata: ModelMetadata, position: Any, other: ModelMetadata) -> int | None:
+    """The snapshot of another GAN for the same moment: its latest one by that training step.
 
-    None, the finished one, after the end and for a GAN that kept no snapshot so early.
+    One whose training began where this one's ended is shown as far on its own way. None, the
+    finished one, at the end and for a GAN that kept no snapshot so early.
     """
-    kept = [own for own in metadata.facts.get("snapshots", ()) if step is not None and own <= step]
-    return max(kept, default=None)
+    step, kept = at(metadata, position), other.facts.get("snapshots", ())
+    if step is None or not kept:
+        return None
+    if kept[0] >= stops(metadata)[-2]:
+        share = (int(position) - 1) / (len(stops(metadata)) - 1)
+        return stops(other)[round(share * len(kept))]
+    return max((own for own in kept if own <= step), default=None)
 
 
 def _timeline(metadata: ModelMetadata) -> gr.Slider:
@@ -145,7 +153,7 @@ def _moment(metadata: ModelMetadata, beside: ModelMetadata | None, position: Any
     if len(stops(metadata)) == 1:
         return '<p class="moment">This checkpoint kept no snapshots.</p>'
     texts = [_after(step)]
-    if beside is not None and (then := latest(beside, step)) != step:
+    if beside is not None and (then := beside_at(metadata, position, beside)) != step:
         texts.append(f"beside it {_after(then).lower()}")
     return f'<p class="moment">{", ".join(texts)}</p>'
 
