@@ -16,7 +16,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_PINS = $$(grep -E '^torch(vision)?==' requirements.txt)
 CODE := app.py genlab tests benchmarks docs deploy
 
-.PHONY: help install run test lint format types chromium proxies bench screenshots figures api settings
+.PHONY: help install run test walks lint format types chromium proxies bench screenshots figures api settings
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -28,6 +28,9 @@ run: $(VENV)/.run-ready ## install, then serve the lab on http://127.0.0.1:7860 
 
 test: lint types chromium proxies ## lint, type check, then every test, the browser's included
 	$(BIN)/python -m pytest
+
+walks: $(VENV)/.dev-ready chromium ## the long walks through the page: guide, address, reloads, live training
+	$(BIN)/python -m pytest -m walk
 
 lint: $(VENV)/.dev-ready ## ruff's rules and format, without changing anything
 	$(BIN)/ruff check $(CODE)

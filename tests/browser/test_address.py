@@ -21,7 +21,7 @@ from genlab.ui.state.controls import Tab
 from tests.browser.visitor import PATIENCE, Visitor
 from tests.test_address import TABS, values_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cut_off")]
+pytestmark = [pytest.mark.browser, pytest.mark.walk, pytest.mark.usefixtures("cut_off")]
 
 WIDE = pytest.mark.parametrize(
     "visitor",

@@ -11,7 +11,7 @@ from genlab.ui.tabs.guide.steps import STEPS, GuideStep
 from genlab.ui.tabs.guide.words import guide_words
 from tests.browser.visitor import PATIENCE, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.walk, pytest.mark.timeout(900)]
 
 WORDS = guide_words()
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from tests.browser.visitor import PATIENCE, Visitor
 from tests.conftest import RETURN_SECONDS
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cut_off")]
+pytestmark = [pytest.mark.browser, pytest.mark.walk, pytest.mark.usefixtures("cut_off")]
 
 LONG = "tab=stable-diffusion&mode=generate&steps=100&count=8&seed=7&run=1"
 

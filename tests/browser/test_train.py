@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import PATIENCE, Visitor
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.walk]
 LIT = """() => [...document.querySelectorAll("#train-loop .line[data-stage]")]
     .filter(line => getComputedStyle(line).backgroundColor !== "rgba(0, 0, 0, 0)")
     .map(line => Number(line.dataset.stage))"""
