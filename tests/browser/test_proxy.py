@@ -207,7 +207,7 @@ def test_a_picture_dropped_on_the_page_is_uploaded_whatever_its_size(
 def test_events_come_as_they_happen_and_not_at_the_end(site: str) -> None:
     with urllib.request.urlopen(f"{site}{ROOT}/config", timeout=60, context=NO_CHECK) as answer:
         endpoints = {one["api_name"]: one["id"] for one in json.load(answer)["dependencies"]}
-    asked = ["a red 7", "", 50, 4.0, "dpmpp-2m", 0, 4, "stable-diffusion-toybox"]
+    asked = ["a red 7", "", 50, 4.0, "dpmpp-2m", 0, 4, "stable-diffusion-toybox", "", 1.0]
     mine = {"session_hash": "stream", "fn_index": endpoints["stable_diffusion_sample"]}
     post(site, "/gradio_api/queue/join", mine | {"data": asked})
     url = f"{site}{ROOT}/gradio_api/queue/data?session_hash=stream"
