@@ -6,7 +6,6 @@ Knows no tab and no model.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from html import escape
 from pathlib import Path
@@ -20,6 +19,8 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from genlab.ui.scripts import KEPT, script_route, script_tag
+
 TITLE = "GenLab"
 TAGLINE = "Why VAEs blur, why GANs collapse, what guidance does"
 DESCRIPTION = (
@@ -31,8 +32,6 @@ FAVICON = STATIC / "favicon.png"
 SOCIAL = STATIC / "social.png"
 SOCIAL_SIZE = (1200, 630)
 SCRIPT = Path(__file__).with_name("access.js")
-VERSION = hashlib.sha256(SCRIPT.read_bytes()).hexdigest()[:8]
-KEPT = {"Cache-Control": "public, max-age=86400"}
 
 COMPRESSION = 6
 """Level of gzip. At 9 the document is 1 % smaller and takes twice the time."""
@@ -54,10 +53,7 @@ def document_routes() -> list[Route]:
     async def social(_: Request) -> FileResponse:
         return FileResponse(SOCIAL, headers=KEPT)
 
-    async def script(_: Request) -> FileResponse:
-        return FileResponse(SCRIPT, media_type="text/javascript", headers=KEPT)
-
-    return [Route(f"/{SOCIAL.name}", social), Route(f"/{SCRIPT.name}", script)]
+    return [Route(f"/{SOCIAL.name}", social), script_route(SCRIPT)]
 
 
 def document_middleware(root_path: str) -> list[Middleware]:
@@ -145,7 +141,7 @@ def own_head(address: str) -> str:
     tags += [f'<meta property="{name}" content="{text}" />' for name, text in shared.items()]
     tags += [
         '<link rel="icon" type="image/png" href="./favicon.ico" />',
-        f'<script defer src="./{SCRIPT.name}?v={VERSION}"></script>',
+        script_tag(SCRIPT),
     ]
     return "\n".join(["", f"<title>{TITLE}</title>", *tags])
 

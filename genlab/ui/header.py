@@ -10,11 +10,12 @@ from html import escape
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
+from genlab.ui.scripts import script_route
 
 SCRIPT = Path(__file__).with_name("header.js")
 
@@ -38,18 +39,10 @@ def header(context: AppContext, title: str, tagline: str) -> str:
     )
 
 
-def header_script() -> str:
-    """The tag that loads the script, for the document's head."""
-    return f'<script defer src="./{SCRIPT.name}"></script>'
-
-
 def header_routes(context: AppContext) -> list[Route]:
     """What the strip's script asks for, and the script."""
 
     async def now(_: Request) -> JSONResponse:
         return JSONResponse(status(context), headers={"Cache-Control": "no-store"})
 
-    async def script(_: Request) -> FileResponse:
-        return FileResponse(SCRIPT, media_type="text/javascript")
-
-    return [Route("/status", now), Route(f"/{SCRIPT.name}", script)]
+    return [Route("/status", now), script_route(SCRIPT)]

@@ -55,11 +55,13 @@ from genlab.ui.components.progress import plural
 from genlab.ui.context import AppContext
 from genlab.ui.document import FAVICON, TAGLINE, TITLE
 from genlab.ui.first_runs import show_on_opening
-from genlab.ui.header import header, header_script
+from genlab.ui.header import SCRIPT as HEADER_SCRIPT
+from genlab.ui.header import header
 from genlab.ui.languages import language_script
 from genlab.ui.light_page import LightPage
 from genlab.ui.model_choices import follow_models
 from genlab.ui.routes import middleware, routes
+from genlab.ui.scripts import script_tag
 from genlab.ui.sessions import CAPACITY, MAX_RUNNING, beside, forget, share_descriptions
 from genlab.ui.state.wiring import follow_address, head
 from genlab.ui.tabs import gan as gan_tab
@@ -127,7 +129,7 @@ def launch_options(context: AppContext) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": CSS,
-        "head": head() + header_script() + language_script(),
+        "head": head() + script_tag(HEADER_SCRIPT) + language_script(),
         "footer_links": [],
         "favicon_path": FAVICON,
         "root_path": context.settings.root_path or None,

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
+
+from genlab.ui.scripts import script_route, script_tag
 
 FOLDER = Path(__file__).parent
 SCRIPT = FOLDER / "translate.js"
@@ -39,11 +40,8 @@ def texts(language: str) -> dict[str, str]:
 
 def language_script() -> str:
     """The tag that loads the script, for the document's head."""
-    names = escape(json.dumps(language_names(), ensure_ascii=False))
-    return (
-        f'<script defer src="./languages/{SCRIPT.name}" data-folder="./languages/" '
-        f'data-languages="{names}"></script>'
-    )
+    names = json.dumps(language_names(), ensure_ascii=False)
+    return script_tag(SCRIPT, folder="./languages/", languages=names)
 
 
 def language_routes(*others: Callable[[str], Mapping[str, str]]) -> list[Route]:
@@ -52,9 +50,6 @@ def language_routes(*others: Callable[[str], Mapping[str, str]]) -> list[Route]:
     Args:
         others: what has texts of its own in a language; the files here come last, and win.
     """
-
-    async def script(_: Request) -> FileResponse:
-        return FileResponse(SCRIPT, media_type="text/javascript", headers=KEPT)
 
     def dictionary(language: str) -> Route:
         found = {key: text for own in (*others, texts) for key, text in own(language).items()}
@@ -66,7 +61,7 @@ def language_routes(*others: Callable[[str], Mapping[str, str]]) -> list[Route]:
         return Route(f"/languages/{language}.json", answer)
 
     foreign = [name for name in language_names() if name not in ENGLISH]
-    return [Route(f"/languages/{SCRIPT.name}", script), *map(dictionary, foreign)]
+    return [script_route(SCRIPT), *map(dictionary, foreign)]
 
 
 def _read(file: Path) -> dict[str, Any]:

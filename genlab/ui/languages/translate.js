@@ -172,20 +172,6 @@
     return true;
   };
 
-  /** For tests: texts that are to be seen and hold a word that is not of this language. */
-  window.genlabUntranslated = (allowed) => {
-    const known = new Set(allowed);
-    const found = [];
-    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walk.nextNode()) {
-      const { data, parentElement } = walk.currentNode;
-      if (!parentElement || parentElement.closest(UNTOUCHED) || !parentElement.checkVisibility()) continue;
-      const words = data.replace(/\w*_\w*/g, "").match(/[A-Za-z][A-Za-z'’-]+/g) ?? [];
-      if (words.some((word) => !known.has(word))) found.push(data.trim());
-    }
-    return [...new Set(found)];
-  };
-
   document.documentElement.lang = language;
   const waiting = setInterval(() => offer() && clearInterval(waiting), 100);
   if (language === "en") return;

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
 import segno
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
+from genlab.ui.scripts import script_address, script_route
 
 LONGEST = 1200  # characters; a code of more is too fine for a phone at the back of the room
 TOO_LONG = (
@@ -32,21 +33,15 @@ TOOLS = """<div class="share" role="group" aria-label="Share what is open">
 
 
 SCRIPTS = tuple(Path(__file__).with_name(name) for name in ("share.js", "export.js"))
-KEPT = {"Cache-Control": "public, max-age=86400"}
 
 
 def addresses() -> list[str]:
     """The scripts that a page loads, each with the version that it has now."""
-    versions = [hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in SCRIPTS]
-    return [f"{path.name}?v={new}" for path, new in zip(SCRIPTS, versions, strict=True)]
+    return [script_address(path) for path in SCRIPTS]
 
 
 def share_routes() -> list[Route]:
     """The scripts, and ``qr.svg?text=...``, the text as a QR code."""
-
-    async def script(request: Request) -> Response:
-        path = next(path for path in SCRIPTS if request.url.path.endswith(path.name))
-        return FileResponse(path, media_type="text/javascript", headers=KEPT)
 
     async def code(request: Request) -> Response:
         text = request.query_params.get("text", "")
@@ -56,7 +51,7 @@ def share_routes() -> list[Route]:
             qr_svg(text), media_type="image/svg+xml", headers={"Cache-Control": "no-store"}
         )
 
-    return [Route("/qr.svg", code), *(Route(f"/{path.name}", script) for path in SCRIPTS)]
+    return [Route("/qr.svg", code), *map(script_route, SCRIPTS)]
 
 
 def qr_svg(text: str) -> bytes:

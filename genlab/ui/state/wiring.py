@@ -16,18 +16,18 @@ import gradio as gr
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.context import AppContext
 from genlab.ui.model_choices import LOOK
+from genlab.ui.scripts import script_tag
 from genlab.ui.state.address import Place, read
 from genlab.ui.state.controls import Control, Tab, tabs_of
 from genlab.ui.state.kept import coming_back
-from genlab.ui.state.share import TOOLS, addresses
+from genlab.ui.state.share import SCRIPTS, TOOLS
 
 SCRIPT = Path(__file__).with_name("address.js").read_text(encoding="utf-8")
 
 
 def head() -> str:
     """What the page's document begins with, before Gradio's scripts."""
-    later = "".join(f'<script defer src="./{name}"></script>' for name in addresses())
-    return f"<script>{SCRIPT}</script>{later}"
+    return f"<script>{SCRIPT}</script>{''.join(map(script_tag, SCRIPTS))}"
 
 
 def follow_address(context: AppContext, page: gr.Blocks, note: gr.HTML) -> dict[str, Tab]:
