@@ -16,6 +16,7 @@ import gradio as gr
 
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.context import AppContext
+from genlab.ui.light_page import is_skip
 from genlab.ui.opening import Start, Updates
 
 PRESSED = "-generate"
@@ -85,7 +86,7 @@ def _opening(context: AppContext, slot: str, run: Run, begin: list[Any], outputs
                 yield "", None, *(None for _ in shown)
                 return
             note = "" if stop["interactive"] else NOTE
-            yield status + note, None, *(None if _stays(update) else update for update in shown)
+            yield status + note, None, *(None if is_skip(update) else update for update in shown)
 
     async def opening(request: gr.Request) -> AsyncIterator[Updates]:
         async for updates in everybodys(context, str(request.session_hash), slot, start, outputs):
@@ -104,7 +105,3 @@ async def everybodys(
     yield (gr.skip(),) * outputs
     async for updates in context.openings.follow(owner, slot, start):
         yield tuple(gr.skip() if update is None else update for update in updates)
-
-
-def _stays(update: Any) -> bool:
-    return isinstance(update, dict) and update == gr.skip()

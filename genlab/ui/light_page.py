@@ -19,6 +19,11 @@ OF_TABS = frozenset({"__type__", "selected"})
 SKIPPED = gr.skip()
 
 
+def is_skip(update: Any) -> bool:
+    """Whether an update leaves its output as it is."""
+    return isinstance(update, dict) and update == SKIPPED
+
+
 class LightPage(gr.Blocks):
     """Sends HTML, values of controls, states of buttons and tabs, and skips as they are."""
 
@@ -44,4 +49,4 @@ def _as_it_is(output: Any, value: Any) -> bool:
         return False
     kinds = ((gr.Button, OF_BUTTONS), (CONTROLS, OF_CONTROLS), (gr.Tabs, OF_TABS))
     known = (keys for kind, keys in kinds if isinstance(output, kind))
-    return value == SKIPPED or any(value.keys() <= keys for keys in known)
+    return is_skip(value) or any(value.keys() <= keys for keys in known)

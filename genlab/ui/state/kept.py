@@ -14,6 +14,7 @@ import gradio as gr
 
 from genlab.serving.kept_runs import KEEP, Updates, together
 from genlab.ui.context import AppContext
+from genlab.ui.light_page import is_skip
 
 Handler = Callable[..., AsyncIterator[tuple[Any, ...]]]
 """An async generator function."""
@@ -31,7 +32,7 @@ def kept(context: AppContext, slot: str, handler: Handler) -> Handler:
 
     async def follow(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         source = cast(AsyncGenerator[tuple[Any, ...], None], handler(request, *values))
-        run = context.kept.begin(str(request.session_hash), slot, source, _keeps)
+        run = context.kept.begin(str(request.session_hash), slot, source, is_skip)
         async with aclosing(run.follow()) as frames:
             async for updates in frames:
                 yield _shown(updates)
@@ -65,10 +66,6 @@ def coming_back(
                 yield [updates.get(id(part), gr.skip()) for part in outputs]
 
     return back, outputs
-
-
-def _keeps(update: Any) -> bool:
-    return update == gr.skip() if isinstance(update, dict) else False
 
 
 def _shown(updates: Updates) -> tuple[Any, ...]:
