@@ -73,14 +73,11 @@ class Judging:
             self._known.move_to_end(key)
             return measuring.ask(result, self._known[key])
 
-        def drawn_too(drawn: Result, larger: Result | None) -> FollowUp:
-            return replace(
-                measuring.ask(larger or drawn), merge=partial(measured, larger), once=key
-            )
+        def drawn_too(_: Result, larger: Result | None) -> FollowUp:
+            assert larger is not None, "it was asked for"
+            return replace(measuring.ask(larger), merge=partial(measured, larger), once=key)
 
-        def measured(larger: Result | None, drawn: Result, answer: Result | None) -> FollowUp:
-            if larger is None:
-                return measuring.ask(drawn)
+        def measured(larger: Result, drawn: Result, answer: Result | None) -> FollowUp:
             figures = measuring.figures(larger, answer)
             if answer is not None and not measuring.troubles:
                 self._known[key] = figures

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from genlab.families.gan import layout as gan
 from genlab.families.live_training.request import SUBJECTS, TrainRequest
+from genlab.families.vae import layout as vae
 from genlab.formats.hub_layout import CONFIG, WEIGHTS
 from genlab.formats.layers import KIND
 from genlab.formats.model_card import write_card
@@ -22,6 +24,8 @@ RENAMED = {"fc1": "encoder.1", "fc21": "mu.0", "fc22": "logvar.0", "fc3": "decod
     "fc4": "decoder.2"
 }
 """Layers of a `DenseVAE`, and where the list has them."""
+OWN = {"conv-vae": vae.own_config, "conv-gan": gan.own_config}
+"""Whose configurations the families themselves read off the weights."""
 
 
 def can_be_kept(subject: str) -> bool:
@@ -73,14 +77,10 @@ def _named(subject: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _config(subject: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    if subject == "conv-vae":
-        hidden, latent_dim = tensors["decoder.0.weight"].shape
-        channels = _channels(tensors, "encoder")
-        return {"latent_dim": latent_dim, "channels": channels, "hidden": hidden}
-    if subject == "conv-gan":
-        hidden, latent_dim = tensors["generator.0.weight"].shape
-        channels = _channels(tensors, "discriminator")
-        return {"latent_dim": latent_dim, "channels": channels, "hidden": hidden}
+    if (own_config := OWN.get(subject)) is not None:
+        config = own_config({name: list(array.shape) for name, array in tensors.items()})
+        assert config is not None, "it was made by the family's own class"
+        return config
     if subject == "mlp-vae":
         hidden, latent_dim = tensors["fc3.weight"].shape
         parts = {
@@ -113,10 +113,6 @@ def _config(subject: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _linear(inputs: int, outputs: int, source: str) -> dict[str, Any]:
     return {"op": "linear", "in": inputs, "out": outputs, "source": source}
-
-
-def _channels(tensors: dict[str, np.ndarray], part: str) -> list[int]:
-    return [tensors[f"{part}.{k}.weight"].shape[0] for k in (0, 2)]
 
 
 def _card_text(request: TrainRequest, step: int, examples: int) -> str:

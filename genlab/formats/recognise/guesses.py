@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Hidden = Literal[
+    "relu", "leaky_relu", "elu", "gelu", "silu", "selu", "softplus", "tanh", "sigmoid"
+]  # fmt: skip
 Output = Literal["sigmoid", "tanh", "none"]
 Range = Literal["0 to 1", "-1 to 1"]
 USUAL_CODES = frozenset((2, 3, 4, 5, 8, 10, 16, 20, 25, 30, 32, 40, 50, 62, 64, 96, 100, 128, 200,
@@ -23,9 +26,7 @@ class Corrections(BaseModel):
     family: Literal["vae", "gan"] | None = Field(
         default=None, description="what a network that only draws is taken for"
     )
-    hidden: Literal[
-        "relu", "leaky_relu", "elu", "gelu", "silu", "selu", "softplus", "tanh", "sigmoid"
-    ] | None = Field(default=None, description="activation between the layers")  # fmt: skip
+    hidden: Hidden | None = Field(default=None, description="activation between the layers")
     slope: float | None = Field(
         default=None, ge=0, le=1, allow_inf_nan=False, description="of leaky_relu below 0"
     )

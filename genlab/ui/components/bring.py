@@ -15,7 +15,8 @@ from typing import Any, get_args
 import gradio as gr
 
 from genlab.formats.diagram import diagram
-from genlab.formats.recognise.guesses import Corrections, Guess, Output, Range
+from genlab.formats.recognise.guesses import Corrections, Guess, Hidden, Output, Range
+from genlab.models.imports.convert import ENDINGS
 from genlab.models.imports.visitors import Brought, bring, bring_from_hub, correct
 from genlab.requests import UserError, parse_request
 from genlab.ui.components.panel import PRIVATE, chooser
@@ -24,13 +25,11 @@ from genlab.ui.context import AppContext
 from genlab.ui.model_choices import LOOK
 from genlab.ui.state.controls import UNSHARED
 
-ENDINGS = [".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".zip"]
 ONE_AT_A_TIME = ThreadPoolExecutor(max_workers=1, thread_name_prefix="genlab-import")
 """A class that uploads at the same moment takes turns, and the page's other threads stay free."""
 AS_GUESSED = "as guessed"
 DATASETS = (("MNIST's classifier", "mnist"), ("Fashion-MNIST's classifier", "fashion"),
             ("nobody", ""))  # fmt: skip
-HIDDEN = ("relu", "leaky_relu", "elu", "gelu", "silu", "selu", "softplus", "tanh", "sigmoid")
 YES_NO = {"yes": True, "no": False}
 INTRO = (
     "A VAE or a GAN that you trained: a state dict (`.pth`, `.pt`), `.safetensors`, `.onnx` (z in, "
@@ -52,7 +51,7 @@ def bring_your_own(context: AppContext, slot: str) -> None:
         with gr.Row(elem_classes=["own"]):
             with gr.Column(scale=1, min_width=280):
                 file = gr.File(
-                    label="Your checkpoint", file_types=ENDINGS, height=140,
+                    label="Your checkpoint", file_types=list(ENDINGS), height=140,
                     elem_id=f"{slot}-own-file",
                 )  # fmt: skip
                 dataset = chooser(
@@ -117,7 +116,7 @@ def _may_fetch(context: AppContext) -> bool:
 def _fields(slot: str) -> list[gr.components.Component]:
     """What can be corrected, in the order of CORRECTED."""
     choices = {
-        "hidden": ("Between layers", "Activation.", HIDDEN),
+        "hidden": ("Between layers", "Activation.", get_args(Hidden)),
         "output": ("Last layer", "Activation.", get_args(Output)),
         "range": ("Grey values", "From black to white.", get_args(Range)),
         "invert": ("Inverted", "Trained on dark on bright.", tuple(YES_NO)),

@@ -65,13 +65,12 @@ def build(context: AppContext) -> None:
         checkpoint: Any, other: Any, stop: Any, seed: Any, count: Any, label: Any
     ) -> Sequence[Request]:
         same: dict[str, Any] = {"seed": seed, "count": count, "judge": True}
-        snapshot = at(context.registry.entry(str(checkpoint)), stop)
+        metadata = context.registry.entry(str(checkpoint))
+        snapshot = at(metadata, stop)
         own = same | label_for(context.registry, checkpoint, label)
         wanted = [parse_request(GANRequest, checkpoint=checkpoint, snapshot=snapshot, **own)]
         if other:
-            then = beside_at(
-                context.registry.entry(str(checkpoint)), stop, context.registry.entry(str(other))
-            )
+            then = beside_at(metadata, stop, context.registry.entry(str(other)))
             own = same | label_for(context.registry, other, label)
             wanted.append(parse_request(GANRequest, checkpoint=other, snapshot=then, **own))
         return wanted
