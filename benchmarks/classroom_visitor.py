@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-PICTURE = re.compile(r'(?:pictures/[0-9a-f]{64}\.png|"url": ?"([^"]+)")')
+PICTURE = re.compile(r'(?:pictures/[0-9a-f]{64}-\d+\.png|"url": ?"([^"]+)")')
 PREVIEW = "data:image"
 
 

@@ -23,7 +23,7 @@ TOYBOX = model("toybox", "stable_diffusion", "toybox", facts={"world": WORLD})
 SD = model("sd", "stable_diffusion")
 JUDGE = model("judge", "judge", "toybox")
 REGISTRY: Any = ListedRegistry(SD, TOYBOX, JUDGE)
-ADDRESS = r'src="(pictures/[0-9a-f]{64}\.png)"'
+ADDRESS = r'src="(pictures/[0-9a-f]{64}-\d+\.png)"'
 BASE = parse_request(
     StableDiffusionRequest, checkpoint="sd", prompt="a red seven", negative_prompt="blue"
 )

@@ -31,10 +31,11 @@ from genlab.requests import MAX_SEED, UserError, parse_request
 from genlab.ui.cells import CellView
 from genlab.ui.components.metric_strip import compact, duration, strip
 from genlab.ui.components.panel import drawing, drawn, twin
-from genlab.ui.components.pictures import blank, data_url, file_names, grid, sheet
+from genlab.ui.components.pictures import blank, data_url, file_names, grid, image, sheet
+from genlab.ui.picture_store import PictureStore, height_of
 from tests.fake_client import FakeClient, FakeRegistry, draw, fake_context
 
-ADDRESS = "pictures/" + "a" * 64 + ".png"
+ADDRESS = "pictures/" + "a" * 64 + "-28.png"
 
 
 # --- pictures ---------------------------------------------------------------------------------
@@ -51,7 +52,14 @@ def test_previews_are_inside_the_grid_and_a_blank_one_has_none() -> None:
 def test_only_small_pictures_are_enlarged_by_whole_pixels() -> None:
     assert 'class="pixels"' in grid(np.zeros((1, 64, 64, 3), np.uint8))
     assert 'class="pixels"' not in grid(np.zeros((1, 256, 256, 3), np.uint8))
-    assert "this.naturalHeight <= 128" in grid([ADDRESS]), "at an address the browser looks"
+
+
+async def test_a_stored_pictures_address_says_whether_it_is_small() -> None:
+    store = PictureStore()
+    for height, small in ((28, True), (256, False)):
+        [address] = await store.put(np.zeros((1, height, 20, 3), np.uint8))
+        assert height_of(address) == height
+        assert ('class="pixels"' in image(address)) is small
 
 
 def test_a_finished_picture_is_shown_and_saved_from_its_address() -> None:

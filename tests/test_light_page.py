@@ -55,6 +55,24 @@ def test_a_frame_builds_no_component(page, monkeypatch):
     assert built == []
 
 
+@pytest.mark.parametrize("api_visibility", ["private", "public"])
+def test_the_end_of_a_run_draws_over_nothing_and_is_a_scripts_result(api_visibility):
+    with LightPage() as page:
+        status, stop = gr.HTML(), gr.Button()
+        stop.click(lambda: None, None, [status, stop], api_visibility=api_visibility)
+    [event] = page.fns.values()
+
+    def send(data: list[Any], final: bool) -> list[Any]:
+        return page.handle_streaming_diffs(
+            event, data, session_hash="somebody", run="first", final=final
+        )
+
+    frame = ["<img>", gr.update(interactive=True)]
+    assert send(list(frame), final=False) == frame
+    ended = send([None, None], final=True)
+    assert ended == ([gr.skip(), gr.skip()] if api_visibility == "private" else frame)
+
+
 def test_too_few_values_are_gradios_to_complain_about(page):
     with pytest.raises(ValueError, match="output"):
         sent(page, ("status", gr.skip()), own=False)

@@ -44,7 +44,7 @@ def test_a_picture_comes_back_as_it_was() -> None:
     store = PictureStore()
     images = noise(3)
     addresses = put(store, images)
-    assert all(re.fullmatch(r"pictures/[0-9a-f]{64}\.png", address) for address in addresses)
+    assert all(re.fullmatch(r"pictures/[0-9a-f]{64}-\d+\.png", address) for address in addresses)
     for address, image in zip(addresses, images, strict=True):
         content = store.get(name(address))
         assert content is not None

@@ -256,7 +256,7 @@ def test_the_contact_sheet_is_encoded_beside_the_event_loop(
 
 
 def test_a_chosen_cell_shows_its_picture_and_nothing_else_that_a_browser_sends() -> None:
-    address = f"pictures/{'a' * 64}.png"
+    address = f"pictures/{'a' * 64}-64.png"
     assert f'src="{address}"' in chosen({"seed": 5}, address)
     for other in ("https://elsewhere.org/x.png", "javascript:alert(1)", f"{address}?x"):
         assert "<img" not in chosen({"seed": 5}, other)

@@ -337,3 +337,15 @@ def test_leaving_the_page_forgets_the_session(page: gr.Blocks, url: str) -> None
 
     asyncio.run(leave())
     assert not kept(page, session)
+
+
+def test_a_tab_that_closes_amid_a_run_is_forgotten_twice_without_a_word(
+    page: gr.Blocks, url: str
+) -> None:
+    session = uuid.uuid4().hex
+    call(url, session)
+    mailboxes = page._queue.pending_messages_per_session
+    assert session in mailboxes
+    forget(page, session)
+    assert session not in mailboxes
+    del mailboxes[session]  # as Gradio does when the session's stream breaks

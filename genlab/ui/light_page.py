@@ -25,7 +25,11 @@ def is_skip(update: Any) -> bool:
 
 
 class LightPage(gr.Blocks):
-    """Sends HTML, values of controls, states of buttons and tabs, and skips as they are."""
+    """Sends HTML, values of controls, states of buttons and tabs, and skips as they are.
+
+    The end of a run that draws frames changes nothing: Gradio would send the last frame once more,
+    over what a newer run in the same place has drawn meanwhile.
+    """
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
         """As Gradio's own, to the same end, where it has to look at the components."""
@@ -33,6 +37,15 @@ class LightPage(gr.Blocks):
         if len(outputs) > 1 and _as_they_are(outputs, predictions):
             return list(predictions)
         return await super().postprocess_data(block_fn, predictions, state)
+
+    def handle_streaming_diffs(
+        self, block_fn: Any, data: list[Any], *args: Any, final: bool, **kwargs: Any
+    ) -> list[Any]:
+        """As Gradio's own, but for the end of the page's own events; scripts get their result."""
+        sent = super().handle_streaming_diffs(block_fn, data, *args, final=final, **kwargs)
+        if final and block_fn.api_visibility == "private":
+            return [SKIPPED] * len(sent)
+        return sent
 
 
 def _as_they_are(outputs: Sequence[Any], predictions: Any) -> bool:

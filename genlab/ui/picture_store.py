@@ -1,7 +1,8 @@
 """Finished pictures by address: PNG files in memory, bounded by bytes and age. Knows no model.
 
-The address of a picture is a keyed hash of its file: equal files share one entry, a browser may
-keep what it has loaded, and nobody can guess where another visitor's picture lies.
+The address of a picture is a keyed hash of its file and its height in pixels: equal files share one
+entry, a browser may keep what it has loaded, nobody can guess where another visitor's picture lies,
+and what shows it knows how large it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from genlab.images import to_png
 
 PREFIX = "pictures/"
 """What every address begins with: relative, so that GenLab may lie under any path of a host."""
+HEIGHT = slice(20, 24)
+"""Where a PNG file says how many rows it has, big-endian (ISO/IEC 15948, 11.2.2)."""
 KEPT_SECONDS = 3600.0  # enough to come back from a break
 KEPT_BYTES = 256_000_000
 ENCODERS = 2  # threads; a 1024x1024 PNG takes 0.3 s, and zlib leaves the others running meanwhile
@@ -75,7 +78,7 @@ class PictureStore:
             files: none, or the pictures as PNG files, which are not encoded once more then.
 
         Returns:
-            The address of each, such as ``pictures/<64 hex digits>.png``.
+            The address of each, such as ``pictures/<64 hex digits>-28.png``.
         """
         inside = [*metadata, *[None] * (len(images) - len(metadata))]
         pictures = files or images
@@ -88,7 +91,8 @@ class PictureStore:
 
     def keep(self, content: bytes) -> str:
         """Keep a PNG file that is there already; its address. Any thread."""
-        name = f"{hmac.new(self._key, content, hashlib.sha256).hexdigest()}.png"
+        digest = hmac.new(self._key, content, hashlib.sha256).hexdigest()
+        name = f"{digest}-{int.from_bytes(content[HEIGHT])}.png"
         with self._lock:
             if name in self._files:
                 self._remove(name)
@@ -127,6 +131,11 @@ class PictureStore:
     def _remove(self, name: str) -> None:
         _, content = self._files.pop(name)
         self._nbytes -= len(content)
+
+
+def height_of(address: str) -> int:
+    """How many pixels the picture at an address is high."""
+    return int(address.rpartition("-")[2].removesuffix(".png"))
 
 
 def encoded(picture: np.ndarray | bytes, metadata: GenerationMetadata | None = None) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
+from gradio.utils import LRUCache
 
 from genlab.serving.loop_lag import LoopLag
 from genlab.serving.uploads import sweep_folder
@@ -55,6 +56,17 @@ class _SessionConfig(BlocksConfig):
 
 
 _NOTHING: dict = {}  # nobody writes into it: Gradio puts values only where it finds "props"
+
+
+class _Mailboxes(LRUCache):
+    """The answers that sessions have not fetched yet. One may be taken away twice.
+
+    Gradio takes a session's away when its stream breaks, and the page when its tab is gone: of one
+    that is closed amid a run both happen, in either order.
+    """
+
+    def __delitem__(self, session: str) -> None:
+        self.pop(session, None)
 
 
 def share_descriptions(page: gr.Blocks) -> None:
@@ -132,7 +144,10 @@ def beside(lag: LoopLag) -> Callable[[Any], AbstractAsyncContextManager[None]]:
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        task = asyncio.create_task(_sweep_for_ever(app.get_blocks(), Path(app.uploaded_file_dir)))
+        page = app.get_blocks()
+        queue = page._queue
+        queue.pending_messages_per_session = _Mailboxes(queue.pending_messages_per_session.max_size)
+        task = asyncio.create_task(_sweep_for_ever(page, Path(app.uploaded_file_dir)))
         try:
             async with lag.watching():
                 yield

@@ -55,7 +55,7 @@ def test_finished_pictures_come_by_address_and_are_enlarged_by_whole_pixels(
     visitor.generate("vae")
     visitor.pictures("vae-gallery", 4)
     for image in visitor.find("vae-gallery").locator("img").all():
-        assert re.fullmatch(r"pictures/[0-9a-f]{64}\.png", image.get_attribute("src") or "")
+        assert re.fullmatch(r"pictures/[0-9a-f]{64}-\d+\.png", image.get_attribute("src") or "")
         expect(image).to_have_css("image-rendering", "pixelated")
         home = visitor.page.url.partition("?")[0]
         answer = visitor.page.request.get(f"{home}{image.get_attribute('src')}")

@@ -180,7 +180,7 @@ TRAINING: dict[str, TrainingConfig] = {
         train_gan,
         "A DCGAN on garments.",
         "Textures and prints that the VAE cannot draw.",
-        {"steps": 3500},
+        {"steps": 7000},
     ),
 }
 """The checkpoints that this loop made, by name."""

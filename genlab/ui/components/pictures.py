@@ -17,12 +17,11 @@ import numpy as np
 
 from genlab.images import contact_sheet, to_pil
 from genlab.requests import SampleRequest
+from genlab.ui.picture_store import height_of
 
 SMALL = 128  # pixels; up to here a browser has to enlarge by whole pixels, not to smooth
 PREVIEW = 256  # pixels; as high as a picture is where many are shown or it lasts a moment
 ZOOMED = 4  # columns; from here a picture grows under the pointer
-LOADED = f"this.classList.toggle('pixels', this.naturalHeight <= {SMALL})"
-"""Client-side: only the browser knows how large the picture at an address is."""
 
 
 def grid(
@@ -59,10 +58,13 @@ def grid(
 
 def image(picture: np.ndarray | str, alt: str = "") -> str:
     """One picture as an ``img``: uint8 (H, W[, 3]) inside it, or from its address."""
-    if isinstance(picture, str):
-        return f'<img src="{picture}" alt="{escape(alt)}" decoding="sync" onload="{LOADED}">'
-    looks = ' class="pixels"' if picture.shape[0] <= SMALL else ""
-    return f'<img{looks} src="{data_url(picture)}" alt="{escape(alt)}">'
+    address, height = (
+        (picture, height_of(picture))
+        if isinstance(picture, str)
+        else (data_url(picture), picture.shape[0])
+    )
+    looks = ' class="pixels"' if height <= SMALL else ""
+    return f'<img{looks} src="{address}" alt="{escape(alt)}" decoding="sync">'
 
 
 def file_names(request: SampleRequest) -> list[str]:

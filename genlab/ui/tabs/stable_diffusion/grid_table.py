@@ -37,7 +37,7 @@ PICK = """element.addEventListener("click", event => {
 });"""
 """Client-side: a click, or Enter or Space on a focused cell, selects its settings."""
 
-ADDRESS = re.compile(r"pictures/[0-9a-f]{64}\.png")
+ADDRESS = re.compile(r"pictures/[0-9a-f]{64}-\d+\.png")
 """Of a finished picture; whatever else a browser may send is not shown."""
 
 
