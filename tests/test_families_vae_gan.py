@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from genlab.families.classifier.request import ClassifyRequest
 from genlab.families.gan.layout import snapshot_path, snapshot_steps
 from genlab.families.gan.network import DCGAN
 from genlab.families.gan.request import GANRequest
+from genlab.families.latents import DecodeRequest
 from genlab.families.noisy_classifier.network import NoisyClassifier
 from genlab.families.noisy_classifier.request import NoisyClassifyRequest
 from genlab.families.one_step import CHUNK, OneStepRunner
@@ -26,7 +28,7 @@ from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import ReconstructRequest, VAERequest
 from genlab.formats.metadata import BrokenCheckpoint
 from genlab.formats.model_card import write_card
-from genlab.requests import UserError
+from genlab.requests import UserError, parse_request
 from tests.drive import drive, metadata_of, opened
 
 MODULES = {"vae": vae, "gan": gan, "classifier": classifier, "noisy_classifier": noisy_classifier}
@@ -98,6 +100,43 @@ def test_vae_samples_are_the_decoded_noise(runners: dict[str, OneStepRunner], ro
     network = ConvVAE.from_pretrained(root / "vae")
     with torch.no_grad():
         assert same(result.images, to_uint8(network.decode(z)))
+
+
+def test_given_codes_are_decoded_as_they_are(runners: dict[str, OneStepRunner]) -> None:
+    (sampled,) = drive(runners["vae"], VAERequest(checkpoint="vae", seed=3, count=3))
+    (decoded,) = drive(runners["vae"], DecodeRequest(checkpoint="vae", z=sampled.extras["z"]))
+    assert same(decoded.images, sampled.images)
+    (made,) = drive(runners["gan"], GANRequest(checkpoint="gan", seed=3, count=3))
+    (again,) = drive(runners["gan"], DecodeRequest(checkpoint="gan", z=made.extras["z"].tolist()))
+    assert same(again.images, made.images)
+
+
+@pytest.mark.parametrize(
+    "z",
+    [
+        [[0.0, float("nan")]],
+        [[1e39, 0.0]],
+        [1.0, 2.0],
+        [[]],
+        [[0.0], [0.0, 1.0]],
+        "z",
+        None,
+        [[0]] * 1025,
+    ],
+)
+def test_codes_that_are_none_are_a_sentence(z: Any) -> None:
+    with pytest.raises(UserError, match="but must be from 1 to 1024 codes of equally many finite"):
+        parse_request(DecodeRequest, checkpoint="vae", z=z)
+
+
+def test_codes_of_another_length_are_a_sentence(root: Path) -> None:
+    for module, name, wanted in ((vae, "vae", 5), (gan, "gan", 6)):
+        metadata = metadata_of(module.FAMILY, root / name)
+        request = DecodeRequest(checkpoint=name, z=np.zeros((2, 3)))
+        with pytest.raises(UserError, match=f"3 numbers a code, but .* takes {wanted}."):
+            module.FAMILY.check_request(request, metadata, lambda name: None)
+        right = DecodeRequest(checkpoint=name, z=np.zeros((2, wanted)))
+        module.FAMILY.check_request(right, metadata, lambda name: None)
 
 
 def test_temperature_zero_is_the_same_picture_for_every_seed(runners) -> None:

@@ -32,7 +32,6 @@ from genlab.ui.cells import Cell
 from genlab.ui.live_run import Frame, live_run
 from genlab.ui.page import TABS, AppContext, build_page, launch_options
 from genlab.ui.tabs.gan import at
-from genlab.ui.tabs.vae.codes_plot import codes_figure
 from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
 from tests.tiny_pipelines import save_tiny_stable_diffusion
 
@@ -166,12 +165,6 @@ def test_examples_are_drawn_by_class_and_repeat_with_the_seed(context: AppContex
 def test_the_timeline_ends_at_the_finished_generator(context: AppContext) -> None:
     entry = context.registry.entry("gan")
     assert [at(entry, position) for position in (1, 2, 3)] == [0, 25, None]
-
-
-def test_the_plot_has_a_colour_for_each_class_and_reaches_the_farthest_code() -> None:
-    figure: Any = codes_figure(np.array([[0, 1], [40.0, 0]]), np.array([0, 1]), ["0", "1"])
-    assert [trace.name for trace in figure.data] == ["0", "1"]
-    assert figure.layout.xaxis.range[1] > 40
 
 
 # --- through the API --------------------------------------------------------------------------

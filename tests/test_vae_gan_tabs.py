@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -24,10 +27,10 @@ from genlab.requests import UserError
 from genlab.ui.tabs import gan
 from genlab.ui.tabs.vae import codes
 from genlab.ui.tabs.vae import tab as vae
-from genlab.ui.tabs.vae.codes_plot import codes_figure
+from genlab.ui.tabs.vae.codes_plot import farthest, grid_codes, plane
 from genlab.ui.tabs.vae.kinds import reconstructs
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
-from tests.fake_page import FakePage, pressed
+from tests.fake_page import FakePage, pressed, together
 
 PROJECT = Path(__file__).resolve().parent.parent
 LONG = model("gan", "gan", "mnist", facts={"snapshots": [0, 25, 1500]})
@@ -56,10 +59,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def drawn(request: Any) -> Result:
     """The result of a request, as a VAE or a GAN would give it."""
-    images = getattr(request, "images", np.zeros((request.count, 28, 28), np.uint8))
+    images = getattr(request, "images", None)
+    images = np.zeros((request.count, 28, 28), np.uint8) if images is None else images
     extras = {"mu": np.full((len(images), 2), 5.0, np.float32)}
     scores = [0.25] * len(images)
-    figures = {"sharpness_percent": 80.0, "discriminator": scores} if request.judge else {}
+    figures = (
+        {"sharpness_percent": 80.0, "discriminator": scores}
+        if getattr(request, "judge", False)
+        else {}
+    )
     return Result(images, extras, figures=figures)
 
 
@@ -169,14 +177,64 @@ def test_without_test_pictures_of_a_data_set_it_says_so(registry: Any) -> None:
 # --- VAE: codes -------------------------------------------------------------------------------
 
 
-def test_codes_are_plotted_by_class_for_each_vae(registry: Any) -> None:
+VALUES = ("vae-2d", "vae-2d-no-kl", "near", 0.5, -1)
+
+
+def test_codes_lie_over_what_each_vae_decodes_there_and_one_place_is_drawn(registry: Any) -> None:
     client = answering(answer)
-    (last,) = press(vae.build, registry, client, "vae-codes-generate", "vae-2d", "vae-2d-no-kl")
-    assert [len(ticket.request.images) for ticket in client.tickets] == [40, 40]
+    last = together(press(vae.build, registry, client, "vae-codes-generate", *VALUES))
+    requests: list[Any] = [ticket.request for ticket in client.tickets]
+    assert [len(request.images) for request in requests[:2]] == [40, 40]
+    assert [request.count for request in requests[2:]] == [256, 256, 1, 1]
+    assert requests[4].z.tolist() == [[0.5, -1.0]]
+    assert requests[2].z[0].tolist() == [-3.75, 3.75], "rows of tiles begin above, on the left"
     for name in ("first", "second"):
-        figure = last[f"vae-codes-{name}"]
-        assert [trace.name for trace in figure.data] == list("abcdefghij")
-        assert set(figure.data[3].x) == {5.0}
+        assert re.findall('data-class="(.)"', last[f"vae-codes-{name}"]) == list("abcdefghij")
+        assert "40 of 40 codes lie outside" in last[f"vae-codes-{name}"], "all are at (5, 5)"
+    assert last["vae-codes-digits"].count("<img") == 2
+
+
+def test_the_axes_of_both_planes_reach_the_farthest_code_of_either(registry: Any) -> None:
+    client = answering(answer)
+    values = (*VALUES[:2], "far", *VALUES[3:])
+    last = together(press(vae.build, registry, client, "vae-codes-generate", *values))
+    for name in ("first", "second"):
+        assert 'data-reach="6"' in last[f"vae-codes-{name}"]
+        assert "0 of 40 codes lie outside" in last[f"vae-codes-{name}"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ((26, 0), "z1 is 26, but must be from -25 to 25."),
+        ((0, float("nan")), "z2 is nan, but must be from -25 to 25."),
+        ((0, "1"), "z2 is &#x27;1&#x27;, but must be from -25 to 25."),
+    ],
+)
+def test_a_place_beyond_the_plane_is_a_sentence(
+    registry: Any, values: tuple[Any, Any], sentence: str
+) -> None:
+    client = answering(answer)
+    values = (*VALUES[:3], *values)
+    last = press(vae.build, registry, client, "vae-codes-generate", *values)[-1]
+    assert sentence in last["vae-codes-status"]
+    assert "vae-codes-digits" not in last
+
+
+def test_a_place_that_is_touched_is_drawn_by_both(registry: Any) -> None:
+    client = answering(answer)
+    blocks = FakePage(vae.build, fake_context(client, registry)).blocks
+    touch: Any = next(f.fn for f in blocks.fns.values() if f.name == "touch")
+
+    async def touched(*values: Any) -> list[Any]:
+        return [u async for u in touch(SimpleNamespace(session_hash="me"), *values)]
+
+    status, digits = asyncio.run(touched("vae-2d", "vae-2d-no-kl", 1.5, -2))[-1]
+    assert [ticket.request.z.tolist() for ticket in client.tickets] == [[[1.5, -2.0]]] * 2  # type: ignore[attr-defined]
+    assert digits.count("z = (1.5, −2)") == 2
+    assert "2 pictures in" in status
+    assert asyncio.run(touched("vae-2d", "", None, -2)) == [(gr.skip(), gr.skip())]
+    assert len(client.tickets) == 2, "a box that is being typed into draws nothing"
 
 
 def test_without_a_vae_of_two_numbers_the_codes_say_how_to_get_one() -> None:
@@ -202,10 +260,15 @@ def test_the_words_over_the_codes_are_true_of_our_own_vaes() -> None:
     assert "0s, 1s and 6s run far out in arms" in codes.INTRO
 
 
-def test_the_plot_has_a_colour_for_each_class_and_reaches_the_farthest_code() -> None:
-    figure: Any = codes_figure(np.array([[0, 1], [40.0, 0]]), np.array([0, 1]), ["0", "1"])
-    assert [trace.name for trace in figure.data] == ["0", "1"]
-    assert figure.layout.xaxis.range[1] > 40
+def test_a_dot_lies_where_its_code_is_and_tiles_grow_to_the_right_and_upwards() -> None:
+    codes, labels = np.array([[0, 1], [40.0, 0]]), np.array([0, 1])
+    assert farthest([codes]) == 42
+    html = plane(codes, labels, ["0", "1"], np.zeros((256, 28, 28), np.uint8), 42)
+    assert "M0.000 -1.000h0" in html
+    assert "M40.000 -0.000h0" in html
+    tiles = grid_codes(8)
+    assert tiles[:2].tolist() == [[-7.5, 7.5], [-6.5, 7.5]]
+    assert tiles[-1].tolist() == [7.5, -7.5]
 
 
 # --- GAN --------------------------------------------------------------------------------------

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from genlab.families.checks import SIDE
 from genlab.formats import layers, outside_graphs
 from genlab.formats.hub_layout import CONFIG, check_hub_folder, count_parameters, read_json
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
-from genlab.requests import ImagesRequest, SampleRequest, UserError
+from genlab.requests import ImagesRequest, UserError
 
 MULTIPLICATIONS = 1_000_000_000
 """Of one picture; a DCGAN for 64x64 takes a tenth of it, and 64 pictures are drawn in one call."""
 LABEL = "class to draw, for models that are told one; all in turn unless given"
+
+
+class Drawing(Protocol):
+    """A request for pictures, each of a class of its own if the network is told one."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
 
 
 def check_network(
@@ -102,7 +112,7 @@ def check_pictures(request: ImagesRequest, metadata: ModelMetadata) -> None:
         )
 
 
-def labels_of(request: SampleRequest, label: int | None, classes: int) -> list[int]:
+def labels_of(request: Drawing, label: int | None, classes: int) -> list[int]:
     """The class of each picture: the one that is asked for, or all in turn by the seed."""
     if label is not None:
         return [label] * request.count

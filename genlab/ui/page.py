@@ -9,7 +9,8 @@ Elements that tests, the lab guide and screenshots name by id:
 - VAE: vae-checkpoint, vae-beside, vae-temperature, vae-seed, vae-dice, vae-count, vae-generate,
   vae-stop, vae-status, vae-gallery, vae-strip, vae-beside-gallery, vae-beside-strip;
   vae-reconstruct-checkpoint, -beside, -generate, -stop, -status, -originals, -first, -second;
-  vae-codes-checkpoint, -beside, -generate, -stop, -status, -first, -second; vae-class.
+  vae-codes-checkpoint, -beside, -axes, -shown, -z1, -z2, -generate, -stop, -status, -digits,
+  -planes, -first, -second, -touch; vae-class.
 - GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
   gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip,
   gan-class.
@@ -68,6 +69,7 @@ from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
 from genlab.ui.tabs.guide import tab as guide_tab
+from genlab.ui.tabs.scripts import TAB_SCRIPTS
 from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
 from genlab.ui.tabs.train import tab as train_tab
 from genlab.ui.tabs.vae import tab as vae_tab
@@ -129,7 +131,10 @@ def launch_options(context: AppContext) -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": CSS,
-        "head": head() + script_tag(HEADER_SCRIPT) + language_script(),
+        "head": head()
+        + script_tag(HEADER_SCRIPT)
+        + "".join(map(script_tag, TAB_SCRIPTS))
+        + language_script(),
         "footer_links": [],
         "favicon_path": FAVICON,
         "root_path": context.settings.root_path or None,

@@ -16,9 +16,11 @@ from genlab.ui.context import AppContext
 from genlab.ui.document import document_middleware, document_routes
 from genlab.ui.header import header_routes
 from genlab.ui.languages import language_routes
+from genlab.ui.scripts import script_route
 from genlab.ui.sessions import remembered
 from genlab.ui.state.share import share_routes
 from genlab.ui.tabs.guide.words import translations
+from genlab.ui.tabs.scripts import TAB_SCRIPTS
 
 
 def routes(context: AppContext) -> list[Route]:
@@ -37,6 +39,7 @@ def routes(context: AppContext) -> list[Route]:
         health_route(health),
         metrics_route(house, meters, context.teacher),
         *document_routes(),
+        *map(script_route, TAB_SCRIPTS),
         *header_routes(context),
         *language_routes(translations),
     ]

@@ -9,7 +9,13 @@ import gradio as gr
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
-STYLES = ("style.css", "components/bring.css", "tabs/guide/guide.css", "state/share.css")
+STYLES = (
+    "style.css",
+    "components/bring.css",
+    "tabs/guide/guide.css",
+    "state/share.css",
+    "tabs/vae/plane.css",
+)
 CSS = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in STYLES)
 
 

@@ -87,11 +87,24 @@ def test_a_vae_reconstructs_test_digits(visitor: Visitor) -> None:
         assert drawn(visitor.pictures(f"vae-reconstruct-{row}", 1))
 
 
-def test_the_codes_of_a_two_dimensional_vae_are_plotted(visitor: Visitor) -> None:
+def test_codes_lie_in_a_plane_and_a_touched_place_is_drawn_at_once(visitor: Visitor) -> None:
     visitor.open_tab("2-D codes")
-    visitor.press("vae-codes-generate")
-    dots = visitor.find("vae-codes-first").locator(".scatterlayer .points path")
-    expect(dots.nth(500)).to_be_attached(timeout=PATIENCE)
+    plane = visitor.find("vae-codes-first").locator("svg")
+    expect(plane.locator(".dots path").nth(9)).to_be_attached(timeout=PATIENCE)
+    before = visitor.pictures("vae-codes-digits", 2)
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    assert box is not None
+    plane.click(position={"x": box["width"] * 0.75, "y": box["height"] * 0.25})
+    expect(visitor.find("vae-codes-digits")).to_contain_text(
+        re.compile(r"z = \((2|1.99), (2|1.99)\)")
+    )
+    touched = visitor.pictures("vae-codes-digits", 2)
+    assert all(drawn([picture]) for picture in touched)
+    assert [p.hash for p in touched] != [p.hash for p in before]
+    visitor.enter("vae-codes-z1", -3)
+    expect(visitor.find("vae-codes-digits")).to_contain_text("z = (−3, ")
+    expect(visitor.page).to_have_url(re.compile("codes-z1=-3&codes-z2="))
 
 
 def test_a_gan_draws_and_its_class_histogram_is_shown(visitor: Visitor) -> None:

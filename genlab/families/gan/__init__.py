@@ -33,6 +33,7 @@ from genlab.families.description import (
 )
 from genlab.families.gan.layout import own_config, snapshot_path, snapshot_steps, weight_shapes
 from genlab.families.gan.request import GANRequest
+from genlab.families.latents import DecodeRequest, check_codes
 from genlab.formats.headers import check_weights
 from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import ModelMetadata
@@ -53,8 +54,15 @@ def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     return {"snapshots": snapshot_steps(path)} | drawing_facts(path)
 
 
-def check_request(request: GANRequest, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError unless the model has the class, and kept the snapshot, that is asked for."""
+def check_request(request: Request, metadata: ModelMetadata, find: Find) -> None:
+    """Raise UserError unless the model has the class, and kept the snapshot, that is asked for.
+
+    Nor can it draw from codes of another length than its own.
+    """
+    if isinstance(request, DecodeRequest):
+        check_codes(request, metadata)
+        return
+    assert isinstance(request, GANRequest)
     check_label(request.label, metadata)
     steps = metadata.facts.get("snapshots", ())
     if request.snapshot is None or request.snapshot in steps:
@@ -94,7 +102,7 @@ def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]
 FAMILY = FamilyDescription(
     name="gan",
     label="gan",
-    requests=(GANRequest,),
+    requests=(GANRequest, DecodeRequest),
     runner="genlab.families.gan.runner:GANRunner",
     check=check,
     own_config=own_config,

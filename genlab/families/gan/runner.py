@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from genlab.families.description import Find
 from genlab.families.gan.layout import snapshot_path
 from genlab.families.gan.network import DCGAN
 from genlab.families.gan.request import GANRequest
+from genlab.families.latents import DecodeRequest
 from genlab.families.one_step import OneStepRunner
 from genlab.families.open_network import label_rows, open_network
 from genlab.formats.hub_layout import read_json
@@ -26,7 +28,9 @@ from genlab.requests import UserError
 
 
 class GANRunner(OneStepRunner):
-    """Serves `GANRequest`; extras: `scores`, the discriminator's opinion of each picture.
+    """Serves `GANRequest` and `DecodeRequest`.
+
+    Extras: `z`, float32 (N, latent_dim), and `scores`, the discriminator's opinion of each picture.
 
     A score is float32 in [0, 1]: the probability that the picture is real, as the discriminator
     of the same training step sees it. There are none where a GAN came without its discriminator.
@@ -48,26 +52,30 @@ class GANRunner(OneStepRunner):
         in_file = getattr(self.network, "file_bytes", 0)
         return parameter_bytes(*self._networks.values()) + in_file
 
-    def batch_key(self, request: GANRequest) -> tuple[str, ...]:
-        return (*super().batch_key(request), str(request.snapshot))
+    def batch_key(self, request: GANRequest | DecodeRequest) -> tuple[str, ...]:
+        return (*super().batch_key(request), str(_snapshot(request)))
 
     def start(self, jobs: Sequence[Job]) -> list[list[dict[str, Tensor]]]:
         for job in jobs:
-            self._load(job.request.snapshot)
+            self._load(_snapshot(job.request))
         return super().start(jobs)
 
-    def inputs(self, request: GANRequest, part: slice) -> tuple[Tensor, ...]:
-        z = noise_rows(generators(request, part), (self.network.latent_dim,))
+    def inputs(self, request: GANRequest | DecodeRequest, part: slice) -> tuple[Tensor, ...]:
+        if isinstance(request, DecodeRequest):
+            z = torch.from_numpy(request.z[part])
+        else:
+            z = noise_rows(generators(request, part), (self.network.latent_dim,))
         return z, *label_rows(self.network, request, part)
 
-    def outputs(self, request: GANRequest, *rows: Tensor) -> dict[str, Tensor]:
-        network = self._networks[request.snapshot]
+    def outputs(self, request: GANRequest | DecodeRequest, *rows: Tensor) -> dict[str, Tensor]:
+        network = self._networks[_snapshot(request)]
         images = self.device.call(network, *rows)
+        drawn = {"images": images, "z": rows[0]}
         if not getattr(network, "scores", True):
-            return {"images": images}
-        return {"images": images, "scores": self.device.call(network.score, images).sigmoid()}
+            return drawn
+        return drawn | {"scores": self.device.call(network.score, images).sigmoid()}
 
-    def report(self, request: GANRequest, outputs: dict[str, Tensor]) -> Result:
+    def report(self, request: GANRequest | DecodeRequest, outputs: dict[str, Tensor]) -> Result:
         images = to_uint8(outputs.pop("images"))
         return Result(images, {name: value.numpy() for name, value in outputs.items()})
 
@@ -85,3 +93,8 @@ class GANRunner(OneStepRunner):
                 f"The snapshot of step {snapshot} is damaged or gone; start GenLab again."
             ) from error
         self._networks[snapshot] = network.eval().to(self.device.torch)
+
+
+def _snapshot(request: GANRequest | DecodeRequest) -> int | None:
+    """The training step whose generator draws; given codes are for the finished one."""
+    return request.snapshot if isinstance(request, GANRequest) else None

@@ -22,6 +22,7 @@ from genlab.families.description import (
     FamilyDescription,
     Find,
 )
+from genlab.families.latents import DecodeRequest, check_codes
 from genlab.families.vae.layout import own_config, weight_shapes
 from genlab.families.vae.request import ReconstructRequest, VAERequest
 from genlab.formats.metadata import ModelMetadata
@@ -39,11 +40,13 @@ def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_request(request: Request, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError for pictures that the network cannot take, or a class that it has not."""
+    """Raise UserError for pictures or codes that it cannot take, or a class that it has not."""
     if isinstance(request, ReconstructRequest):
         check_pictures(request, metadata)
     elif isinstance(request, VAERequest):
         check_label(request.label, metadata)
+    elif isinstance(request, DecodeRequest):
+        check_codes(request, metadata)
 
 
 def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]:
@@ -56,7 +59,7 @@ def _samples(metadata: ModelMetadata, settings: ColumnSettings) -> list[Request]
 FAMILY = FamilyDescription(
     name="vae",
     label="vae",
-    requests=(VAERequest, ReconstructRequest),
+    requests=(VAERequest, ReconstructRequest, DecodeRequest),
     runner="genlab.families.vae.runner:VAERunner",
     check=check,
     own_config=own_config,

@@ -1,77 +1,100 @@
-"""A plot of 2-D codes coloured by class, with N(0, I) over it; readable on light and dark."""
+"""The plane of 2-D codes as HTML: decoded digits, codes by class over them, N(0, I) over both.
+
+Its axes are the same in x and y. ``plane.js`` moves the mark and makes the plane answer to touch.
+"""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
-import plotly.graph_objects as go
+
+from genlab.images import contact_sheet
 
 COLOURS = (
     "#4e79a7", "#f28e2b", "#e15759", "#2fa39c", "#59a14f",
     "#c9a400", "#b07aa1", "#ff7f96", "#9c755f", "#8f8f8f",
 )  # fmt: skip
-HALO = {"color": "rgba(255, 255, 255, 0.85)", "width": 4.5}  # shows a dark line on any ground
 INK = "#8a93a3"  # 4:1 or better on white and on slate
+NEAR = 4.0  # reach of the axes where samples come from: 0.1 in a thousand lies outside
+TILES = 16  # decoded pictures along each axis
+QUALITY = 70  # of the JPEG: 16 x 16 digits in some 30 kB
 
 
-def empty_figure() -> go.Figure:
+def farthest(codes: Sequence[np.ndarray]) -> float:
+    """The reach of axes, a whole number, that hold all codes (N, 2), and N(0, I) in any case."""
+    return float(np.ceil(max(NEAR, *(np.abs(mu).max() * 1.03 for mu in codes))))
+
+
+def grid_codes(reach: float) -> np.ndarray:
+    """The codes, float32 (TILES^2, 2), in the middles of the plane's tiles, row by row from above.
+
+    z1 grows to the right, z2 upwards.
+    """
+    along = (np.arange(TILES, dtype=np.float32) + 0.5) * (2 * reach / TILES) - reach
+    z1, z2 = np.meshgrid(along, along[::-1])
+    return np.stack([z1.ravel(), z2.ravel()], axis=1)
+
+
+def empty_plane() -> str:
     """Axes and circles without any code, so that the page does not jump later."""
-    return _figure(4.0)
+    return _plane(NEAR, "", "", "<p>&nbsp;</p>", "An empty plane with N(0, I)")
 
 
-def codes_figure(mu: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> go.Figure:
-    """Means of q(z | x) as dots.
+def plane(
+    mu: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    decoded: np.ndarray,
+    reach: float,
+) -> str:
+    """Means of q(z | x) as dots over what the decoder makes of each place.
 
     Args:
         mu: (N, 2).
         labels: (N,), indices into ``classes``.
+        decoded: uint8 (TILES^2, H, W[, 3]), of ``grid_codes(reach)``.
+        reach: of both axes, from -reach to reach.
     """
-    reach = max(3.5, float(np.abs(mu).max()) * 1.05)
-    figure = _figure(reach)
+    inside = np.abs(mu).max(axis=1) <= reach
+    dots, legend = "", ""
     for label, name in enumerate(classes):
-        mine = mu[labels == label]
-        figure.add_scatter(
-            x=mine[:, 0].round(3).tolist(),
-            y=mine[:, 1].round(3).tolist(),
-            mode="markers",
-            name=name,
-            marker={"size": 5, "color": COLOURS[label % len(COLOURS)], "opacity": 0.8},
-            hovertemplate=f"{name}<br>%{{x:.2f}}, %{{y:.2f}}<extra></extra>",
+        colour = COLOURS[label % len(COLOURS)]
+        mine = mu[(labels == label) & inside].tolist()
+        moves = "".join(f"M{x:.3f} {-y:.3f}h0" for x, y in mine)
+        dots += f'<path data-class="{escape(name)}" style="stroke:{colour}" d="{moves}"/>'
+        legend += f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
+    outside = int((~inside).sum())
+    told = f"<p>{outside:,} of {len(mu):,} codes lie outside of this plane.</p>"
+    alt = f"{len(mu):,} codes of test pictures over {TILES} by {TILES} decoded ones"
+    return _plane(reach, _manifold(decoded, reach), dots, f"<p>{legend}</p>{told}", alt)
+
+
+def _manifold(decoded: np.ndarray, reach: float) -> str:
+    """The decoded grid as one picture that fills the plane."""
+    file = io.BytesIO()
+    contact_sheet(list(decoded), columns=TILES, gap=0).save(file, format="JPEG", quality=QUALITY)
+    url = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    side = f'x="{-reach}" y="{-reach}" width="{2 * reach}" height="{2 * reach}"'
+    return f'<image href="{url}" {side} preserveAspectRatio="none"/>'
+
+
+def _plane(reach: float, manifold: str, dots: str, caption: str, alt: str) -> str:
+    circles = "".join(f'<circle r="{radius}"/>' * 2 for radius in (1, 2, 3))
+    ends = "".join(
+        f'<span class="{where}">{value}</span>'
+        for where, value in (
+            ("left", f"−{reach:g}"), ("middle", "z₁"), ("right", f"{reach:g}"),
+            ("top", f"{reach:g}"), ("center", "z₂"), ("bottom", f"−{reach:g}"),
         )
-    return figure
-
-
-def _figure(reach: float) -> go.Figure:
-    axis = {
-        "range": [-reach, reach],
-        "zeroline": False,
-        "gridcolor": "rgba(138, 147, 163, 0.2)",
-        "linecolor": INK,
-    }
-    figure = go.Figure(
-        layout={
-            "paper_bgcolor": "rgba(0, 0, 0, 0)",
-            "plot_bgcolor": "rgba(0, 0, 0, 0)",
-            "font": {"color": INK, "size": 14, "family": "system-ui, sans-serif"},
-            "margin": {"l": 40, "r": 10, "t": 30, "b": 30},
-            "height": 480,
-            "xaxis": axis | {"constrain": "domain"},
-            "yaxis": axis | {"scaleanchor": "x", "constrain": "domain"},
-            "legend": {"orientation": "h", "y": -0.1, "itemsizing": "constant"},
-        }
-    )
-    for radius in (1, 2, 3):
-        for line in (HALO, {"color": "#111827", "width": 2 if radius == 1 else 1.2}):
-            figure.add_shape(
-                type="circle",
-                x0=-radius, y0=-radius, x1=radius, y1=radius,
-                line=line,
-                layer="above",
-            )  # fmt: skip
-    figure.add_annotation(
-        text="circles: N(0, I) at 1, 2 and 3 σ",
-        xref="paper", yref="paper", x=0, y=1, xanchor="left", yanchor="bottom",
-        showarrow=False,
     )  # fmt: skip
-    return figure
+    return (
+        f'<figure class="plane" data-reach="{reach:g}" style="--reach:{reach:g}">'
+        f'<div class="frame"><svg viewBox="{-reach} {-reach} {2 * reach} {2 * reach}" role="img" '
+        f'aria-label="{alt}">{manifold}<g class="dots">{dots}</g>'
+        f'<g class="prior">{circles}</g></svg><i class="mark"></i>{ends}</div>'
+        f'<figcaption><p class="nearest">&nbsp;</p>{caption}</figcaption></figure>'
+    )
