@@ -17,14 +17,13 @@ MULTIPLICATIONS = 1_000_000_000
 LABEL = "class to draw, for models that are told one; all in turn unless given"
 
 
-class Drawing(Protocol):
+class SeededRequest(Protocol):
     """A request for pictures, each of a class of its own if the network is told one."""
 
     @property
-    def seed(self) -> int: ...
-
-    @property
     def count(self) -> int: ...
+
+    def seed_of(self, k: int) -> int: ...
 
 
 def check_network(
@@ -112,8 +111,8 @@ def check_pictures(request: ImagesRequest, metadata: ModelMetadata) -> None:
         )
 
 
-def labels_of(request: Drawing, label: int | None, classes: int) -> list[int]:
+def labels_of(request: SeededRequest, label: int | None, classes: int) -> list[int]:
     """The class of each picture: the one that is asked for, or all in turn by the seed."""
     if label is not None:
         return [label] * request.count
-    return [(request.seed + k) % classes for k in range(request.count)]
+    return [request.seed_of(k) % classes for k in range(request.count)]

@@ -39,10 +39,9 @@ class DecodeRequest(Request):
     def count(self) -> int:
         return len(self.z)
 
-    @property
-    def seed(self) -> int:
-        """From where classes are drawn in turn, if ``label`` names none."""
-        return 0
+    def seed_of(self, k: int) -> int:
+        """Of the class of picture k, if ``label`` names none: all in turn."""
+        return k
 
 
 def check_codes(request: DecodeRequest, metadata: ModelMetadata) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genlab.families.conditional import Drawing, labels_of
+from genlab.families.conditional import SeededRequest, labels_of
 from genlab.families.layered import LayeredNetwork
 from genlab.families.onnx_network import OnnxNetwork
 from genlab.formats import layers, outside_graphs
@@ -52,7 +52,7 @@ def drawing_network(folder: Path, own: type[nn.Module]) -> Any:
     return _Drawer(open_network(folder, own)).eval()
 
 
-def label_rows(network: Any, request: Drawing, part: slice) -> tuple[Tensor, ...]:
+def label_rows(network: Any, request: SeededRequest, part: slice) -> tuple[Tensor, ...]:
     """The classes of these pictures of a request, int64 (N,), for a network that is told them.
 
     () for any other network.

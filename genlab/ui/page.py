@@ -14,6 +14,9 @@ Elements that tests, the lab guide and screenshots name by id:
 - GAN: gan-checkpoint, gan-beside, gan-timeline, gan-moment, gan-seed, gan-dice, gan-count,
   gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip,
   gan-class.
+- Latents: latents-walk-seed, -dice, -to-seed, -count, -vae, -gan, -diffusion, -generate, -stop,
+  -status, and -<vae | gan | diffusion>-<straight | sphere>; latents-dimensions-checkpoint, -seed,
+  -dice, -row-<1 to 8>, -generate, -stop, -status, -picture, -rows.
 - Guidance: guidance-checkpoint, -digits, -seed, -dice, -count, -steps, -free-scale,
   -classifier-scale, -scheduler, -eta, -modes; side by side: guidance-generate, -stop, -status, and
   guidance-<none | classifier | classifier-free>-gallery and -strip; filmstrip: guidance-film,
@@ -69,6 +72,7 @@ from genlab.ui.tabs import gan as gan_tab
 from genlab.ui.tabs.compare import tab as compare_tab
 from genlab.ui.tabs.guidance import tab as guidance_tab
 from genlab.ui.tabs.guide import tab as guide_tab
+from genlab.ui.tabs.latents import tab as latents_tab
 from genlab.ui.tabs.scripts import TAB_SCRIPTS
 from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
 from genlab.ui.tabs.train import tab as train_tab
@@ -81,6 +85,7 @@ TABS: dict[str, Callable[[AppContext], None]] = {
     "Lab guide": guide_tab.build,
     "VAE": vae_tab.build,
     "GAN": gan_tab.build,
+    "Latents": latents_tab.build,
     "Guidance": guidance_tab.build,
     "Stable Diffusion": stable_diffusion_tab.build,
     "Compare": compare_tab.build,

@@ -15,6 +15,7 @@ STYLES = (
     "tabs/guide/guide.css",
     "state/share.css",
     "tabs/vae/plane.css",
+    "tabs/latents/latents.css",
 )
 CSS = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in STYLES)
 

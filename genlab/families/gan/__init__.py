@@ -115,6 +115,7 @@ FAMILY = FamilyDescription(
         checkpoint="dcgan-mnist",
         fields=("checkpoint", "seed", "count", "snapshot", "label"),
     ),
+    options={"shares": "share"},
     columns=(
         CompareColumn(
             key="gan",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from genlab.families.conditional import LABEL
-from genlab.requests import SampleRequest
+from genlab.families.walk import WalkRequest
 
 
-class GANRequest(SampleRequest):
+class GANRequest(WalkRequest):
     """Run the generator as it was at training step ``snapshot``; None is the finished one."""
 
     snapshot: int | None = Field(
@@ -19,4 +19,4 @@ class GANRequest(SampleRequest):
 
     @property
     def as_trained(self) -> bool:
-        return self.snapshot is None and self.label is None
+        return self.snapshot is None and self.label is None and self.to_seed is None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.engine.job import Job
-from genlab.engine.runner import generators, noise_rows, parameter_bytes
+from genlab.engine.runner import parameter_bytes
 from genlab.engine.tensors import to_uint8
 from genlab.families.description import Find
 from genlab.families.gan.layout import snapshot_path
@@ -22,6 +22,7 @@ from genlab.families.gan.request import GANRequest
 from genlab.families.latents import DecodeRequest
 from genlab.families.one_step import OneStepRunner
 from genlab.families.open_network import label_rows, open_network
+from genlab.families.walk_noise import first_noise, walk_generators
 from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import UserError
@@ -64,7 +65,8 @@ class GANRunner(OneStepRunner):
         if isinstance(request, DecodeRequest):
             z = torch.from_numpy(request.z[part])
         else:
-            z = noise_rows(generators(request, part), (self.network.latent_dim,))
+            owned = walk_generators(request, part)
+            z = first_noise(request, owned, (self.network.latent_dim,), part)
         return z, *label_rows(self.network, request, part)
 
     def outputs(self, request: GANRequest | DecodeRequest, *rows: Tensor) -> dict[str, Tensor]:

@@ -115,7 +115,7 @@ FAMILY = FamilyDescription(
             "seed", "count", "checkpoint", "classifier",
         ),
     ),
-    options={"num_inference_steps": "steps", "labels": "label"},
+    options={"num_inference_steps": "steps", "labels": "label", "shares": "share"},
     columns=(
         CompareColumn(
             key="diffusion",

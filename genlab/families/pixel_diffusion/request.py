@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field
 
 from genlab.diffusion.schedulers import pixel_scheduler_names
-from genlab.requests import SampleRequest, one_of
+from genlab.families.walk import WalkRequest
+from genlab.requests import one_of
 
 GuidanceName = Literal["none", "classifier-free", "classifier"]
 GUIDANCES: tuple[str, ...] = get_args(GuidanceName)
 _CHOICES: Any = {"choices": pixel_scheduler_names}  # pydantic would have JSON here; see `one_of`
 
 
-class PixelDiffusionRequest(SampleRequest):
+class PixelDiffusionRequest(WalkRequest):
     """Digits or garments from noise by a DDPM in pixel space, under one kind of guidance.
 
     ``none`` draws from the unconditional model; guidance leads image k to ``target_classes[k]``.
@@ -58,7 +59,7 @@ class PixelDiffusionRequest(SampleRequest):
         """The class of each image: ``labels`` in turn, or without labels all ten by the seed."""
         if self.labels:
             return tuple(self.labels[k % len(self.labels)] for k in range(self.count))
-        return tuple((self.seed + k) % 10 for k in range(self.count))
+        return tuple(self.seed_of(k) % 10 for k in range(self.count))
 
     @property
     def guided(self) -> bool:
@@ -89,4 +90,4 @@ class PixelDiffusionRequest(SampleRequest):
 
     @property
     def as_trained(self) -> bool:
-        return (self.guidance, self.eta) == ("classifier-free", 0)
+        return (self.guidance, self.eta, self.to_seed) == ("classifier-free", 0, None)

@@ -22,7 +22,7 @@ from genlab.diffusion.trajectory import Trajectory
 from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.engine.job import Job
-from genlab.engine.runner import Runner, generators, noise_rows, parameter_bytes
+from genlab.engine.runner import Runner, parameter_bytes
 from genlab.engine.tensors import to_uint8
 from genlab.families.checks import broken_weights
 from genlab.families.description import Find
@@ -41,6 +41,7 @@ from genlab.families.pixel_diffusion.network import (
     predict_noise,
 )
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.families.walk_noise import first_noise, walk_generators
 from genlab.formats import headers
 from genlab.formats.hub_layout import load_hub_module, read_json
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
@@ -58,6 +59,7 @@ class PixelState:
     targets: Tensor  # (count,) int64, the classes that guidance leads to
     classifier: str | None  # which one says log p(y | x_t, t), if that is of use
     trajectory: Trajectory | None
+    extras: dict[str, np.ndarray]  # what is known of it from the start
     denoised: Tensor | None = None  # the guided prediction of x_0, for previews
     sound: dict[str, Tensor] = field(default_factory=dict)  # 0-d bools, see ``advance``
 
@@ -65,7 +67,8 @@ class PixelState:
 class PixelDiffusionRunner(Runner):
     """A `PixelDiffusionPipeline`: one `UNet2DModel` that predicts eps with a class and without.
 
-    Serves `PixelDiffusionRequest`; extras: those of a `Trajectory` of `trajectory_frame`.
+    Serves `PixelDiffusionRequest`; extras: those of a `Trajectory` of `trajectory_frame`, and on
+    the way to another seed `noise_norm`, float32 (count,), the L2 norm of each first noise.
 
     Args:
         classifier: the name of the one that is followed unless a request names another.
@@ -120,8 +123,8 @@ class PixelDiffusionRunner(Runner):
     def _begin(self, request: PixelDiffusionRequest) -> PixelState:
         scheduler = make_scheduler(request.scheduler, self.scheduler_config)
         scheduler.set_timesteps(request.num_inference_steps)
-        owned = generators(request)
-        noise = noise_rows(owned, (1, self.size, self.size)).to(self.device.torch)
+        owned = walk_generators(request)
+        noise = first_noise(request, owned, (1, self.size, self.size)).to(self.device.torch)
         targets = torch.tensor(request.target_classes, device=self.device.torch)
         labels = {"uncond": torch.full_like(targets, NULL_LABEL), "cond": targets}
         steps = len(scheduler.timesteps)
@@ -137,6 +140,7 @@ class PixelDiffusionRunner(Runner):
             targets=targets,
             classifier=self._load_classifier(request),
             trajectory=Trajectory(steps) if request.trajectory else None,
+            extras={} if request.to_seed is None else {"noise_norm": _norms(noise)},
         )
 
     def total_steps(self, job: Job) -> int:
@@ -202,7 +206,7 @@ class PixelDiffusionRunner(Runner):
                 raise UserError("The numbers ran away at these settings; lower guidance_scale.")
             raise broken_weights(job.request.checkpoint)
         extras = state.trajectory.extras() if state.trajectory is not None else {}
-        return Result(to_uint8(state.x_t), extras)
+        return Result(to_uint8(state.x_t), extras | state.extras)
 
     # --- the classifier ---------------------------------------------------------------------
 
@@ -252,6 +256,10 @@ class PixelDiffusionRunner(Runner):
                 raise UserError(f"The checkpoint {name} is damaged: {error}") from error
             self._classifiers[name] = network.requires_grad_(False).to(self.device.torch)
         return name
+
+
+def _norms(noise: Tensor) -> np.ndarray:
+    return noise.flatten(1).norm(dim=1).cpu().numpy()
 
 
 def check_unet(path: Path) -> None:

@@ -72,6 +72,7 @@ FAMILY = FamilyDescription(
         checkpoint="vae-mnist-20d",
         fields=("checkpoint", "seed", "count", "temperature", "label"),
     ),
+    options={"shares": "share"},
     columns=(
         CompareColumn(
             key="vae",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from genlab.families.conditional import LABEL
-from genlab.requests import ImagesRequest, SampleRequest
+from genlab.families.walk import WalkRequest
+from genlab.requests import ImagesRequest
 
 
-class VAERequest(SampleRequest):
+class VAERequest(WalkRequest):
     """Decode ``temperature * z`` with z ~ N(0, I)."""
 
     temperature: float = Field(
@@ -18,7 +19,7 @@ class VAERequest(SampleRequest):
 
     @property
     def as_trained(self) -> bool:
-        return self.temperature == 1 and self.label is None
+        return (self.temperature, self.label, self.to_seed) == (1, None, None)
 
 
 class ReconstructRequest(ImagesRequest):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from genlab.engine.device import Device
 from genlab.engine.events import Result
-from genlab.engine.runner import generators, noise_rows
 from genlab.engine.tensors import to_tensor, to_uint8
 from genlab.families.description import Find
 from genlab.families.latents import DecodeRequest
@@ -17,6 +16,7 @@ from genlab.families.one_step import OneStepRunner
 from genlab.families.open_network import label_rows, open_network
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import ReconstructRequest, VAERequest
+from genlab.families.walk_noise import first_noise, walk_generators
 from genlab.formats.metadata import ModelMetadata
 
 Served = VAERequest | ReconstructRequest | DecodeRequest
@@ -42,7 +42,9 @@ class VAERunner(OneStepRunner):
         if isinstance(request, DecodeRequest):
             z = torch.from_numpy(request.z[part])  # (N, latent_dim)
             return z, *label_rows(self.network, request, part)
-        noise = noise_rows(generators(request, part), (self.network.latent_dim,))
+        noise = first_noise(
+            request, walk_generators(request, part), (self.network.latent_dim,), part
+        )
         z = request.temperature * noise  # (N, latent_dim)
         return z, *label_rows(self.network, request, part)
 

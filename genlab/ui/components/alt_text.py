@@ -11,7 +11,9 @@ from typing import Any
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, SampleRequest
 
-SILENT = {"checkpoint", "seed", "count", "judge", "preview_every", "trajectory"}
+SILENT = {
+    "checkpoint", "seed", "count", "judge", "preview_every", "trajectory", "interpolation"
+}  # fmt: skip
 """Fields that a group's name has elsewhere, or that leave a picture as it is."""
 READ = "read"
 """What the judge saw, a text a picture, in the figures of a result."""

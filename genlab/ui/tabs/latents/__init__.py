@@ -1,0 +1,1 @@
+"""The Latents tab."""

@@ -1,0 +1,133 @@
+"""The Latents tab before a client of its own: what is asked for, and what is shown of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from genlab.engine.events import Event, Result
+from genlab.requests import UserError
+from genlab.ui.tabs.latents import dimensions
+from genlab.ui.tabs.latents import tab as latents
+from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
+from tests.fake_page import FakePage, pressed, together
+
+ZEROS = (0,) * dimensions.SHOWN
+LATENT = 12
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("judge")
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    labels = np.arange(20, dtype=np.int64) % 10
+    save_file({"images": pictures, "labels": labels}, folder / "examples.safetensors")
+    judge = model("judge", "classifier", "mnist", facts={"classes": list("abcdefghij")})
+    return ListedRegistry(
+        model("vae-2d", "vae", "mnist", facts={"latent_dim": 2}),
+        model("vae", "vae", "mnist", facts={"latent_dim": LATENT}),
+        model("gan", "gan", "mnist", facts={"latent_dim": 64}),
+        model("ddpm", "pixel_diffusion", "mnist"),
+        replace(judge, path=folder),
+    )
+
+
+def answer(request: Any) -> list[Event]:
+    """Codes of zeros for samples; dimension k of a posterior has a mean of k."""
+    mu = np.tile(np.arange(LATENT, dtype=np.float32), (request.count, 1))
+    extras: dict[str, Any] = {"z": np.zeros((request.count, LATENT), np.float32)}
+    extras |= {"mu": mu, "logvar": np.zeros_like(mu)}
+    if request.checkpoint == "ddpm":
+        extras = {"noise_norm": np.linspace(28, 20, request.count)}
+    return [Result(np.zeros((request.count, 28, 28), np.uint8), extras)]
+
+
+def press(registry: Any, client: FakeClient, button: str, *values: Any) -> dict[str, Any]:
+    page = FakePage(latents.build, fake_context(client, registry))
+    return together(pressed(page, button, *values))
+
+
+# --- Walk ---------------------------------------------------------------------------------------
+
+
+def test_each_model_walks_straight_and_along_the_sphere_between_the_same_seeds(
+    registry: Any,
+) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-walk-generate", 7, 9, 5, "vae", "gan", "ddpm")
+    requests: list[Any] = [ticket.request for ticket in client.tickets]
+    assert [r.checkpoint for r in requests] == ["vae", "vae", "gan", "gan", "ddpm", "ddpm"]
+    assert [r.interpolation for r in requests] == ["linear", "spherical"] * 3
+    assert {(r.seed, r.to_seed, r.count) for r in requests} == {(7, 9, 5)}
+    assert (requests[4].guidance, requests[4].eta) == ("none", 0), "the first noise says it all"
+    for name in ("vae", "gan", "diffusion"):
+        for way in ("straight", "sphere"):
+            assert last[f"latents-walk-{name}-{way}"].count("<img") == 5
+    told = "z is 28.0 long at the start, 24.0 in the middle."
+    assert told in last["latents-walk-diffusion-sphere"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ((7, None, 5), "to_seed is &#x27;&#x27;, but must be"),
+        ((7, 9, 65), "count is 65, but must be a whole number from 1 to 64."),
+    ],
+)
+def test_a_wrong_value_is_a_sentence(registry: Any, values: Any, sentence: str) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-walk-generate", *values, "vae", "gan", "ddpm")
+    assert sentence in last["latents-walk-status"]
+    assert client.tickets == []
+
+
+def test_without_models_the_tab_says_how_to_get_some() -> None:
+    page = FakePage(latents.build, fake_context(FakeClient(), ListedRegistry()))
+    assert "genlab train vae-mnist-20d" in str(page.blocks.get_config_file())
+
+
+# --- Single dimensions --------------------------------------------------------------------------
+
+
+def test_rows_are_the_dimensions_that_tell_most_and_each_moves_one_alone(registry: Any) -> None:
+    client = answering(answer)
+    name = "latents-dimensions-generate"
+    last = press(registry, client, name, "vae", 3, 0.5, *ZEROS[1:])
+    sample, encoded, decoded = (ticket.request for ticket in client.tickets)
+    assert (sample.seed, sample.count) == (3, 1)  # type: ignore[attr-defined]
+    assert encoded.count == 20  # type: ignore[attr-defined]
+    z = decoded.z  # type: ignore[attr-defined]
+    assert z.shape == (1 + dimensions.SHOWN * dimensions.TILES, LATENT)
+    assert z[0].tolist() == [0] * (LATENT - 1) + [0.5], "row 1 is the last dimension"
+    second = z[1 + dimensions.TILES : 1 + 2 * dimensions.TILES]
+    assert second[:, LATENT - 2].tolist() == np.linspace(-3, 3, dimensions.TILES).tolist()
+    assert (np.delete(second, LATENT - 2, axis=1) == np.delete(z[:1], LATENT - 2, axis=1)).all()
+    assert "1: z₁₂<small>60.50 nats" in last["latents-dimensions-rows"]
+    assert "1 of them say less than 0.05 nats." in last["latents-dimensions-picture"]
+
+
+def test_a_vae_is_encoded_once_and_then_only_drawn(registry: Any) -> None:
+    client = answering(answer)
+    page = FakePage(latents.build, fake_context(client, registry))
+    for _ in range(2):
+        pressed(page, "latents-dimensions-generate", "vae", 3, *ZEROS)
+    kinds = [type(ticket.request).__name__ for ticket in client.tickets]
+    assert kinds == [
+        "VAERequest", "ReconstructRequest", "DecodeRequest", "VAERequest", "DecodeRequest"
+    ]  # fmt: skip
+
+
+def test_the_kl_of_a_dimension_is_that_of_its_normal_distribution() -> None:
+    mu, logvar = np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]])
+    kl = dimensions.kl_of({"mu": mu, "logvar": logvar})
+    assert kl == pytest.approx([0.5, 0.5 * (np.exp(2) - 3)])
+
+
+@pytest.mark.parametrize("shift", ["1", 5, float("nan")])
+def test_a_slider_beyond_its_end_is_a_sentence(shift: Any) -> None:
+    with pytest.raises(UserError, match="^Row 2 is moved by .*, but must be from -4 to 4.$"):
+        dimensions.shifted(np.zeros(3), np.arange(3.0), [0, shift, 0])
