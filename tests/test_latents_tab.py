@@ -10,9 +10,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from genlab.engine.events import Event, Result
+from genlab.families.pixel_diffusion.request import written
 from genlab.requests import UserError
 from genlab.ui.tabs.latents import dimensions
 from genlab.ui.tabs.latents import tab as latents
+from genlab.ui.tabs.latents.drawn_digit import centred, read_digit
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import FakePage, pressed, together
 
@@ -38,11 +40,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def answer(request: Any) -> list[Event]:
     """Codes of zeros for samples; dimension k of a posterior has a mean of k."""
-    mu = np.tile(np.arange(LATENT, dtype=np.float32), (request.count, 1))
+    length = 2 if request.checkpoint == "vae-2d" else LATENT
+    mu = np.tile(np.arange(length, dtype=np.float32), (request.count, 1))
     extras: dict[str, Any] = {"z": np.zeros((request.count, LATENT), np.float32)}
     extras |= {"mu": mu, "logvar": np.zeros_like(mu)}
     if request.checkpoint == "ddpm":
+        frames = np.zeros((3, request.count, 28, 28), np.uint8)
         extras = {"noise_norm": np.linspace(28, 20, request.count)}
+        extras |= {"trajectory_x_t": frames, "trajectory_uncond": frames}
+        extras |= {"trajectory_timesteps": np.arange(3), "trajectory_steps": np.arange(3)}
     return [Result(np.zeros((request.count, 28, 28), np.uint8), extras)]
 
 
@@ -131,3 +137,67 @@ def test_the_kl_of_a_dimension_is_that_of_its_normal_distribution() -> None:
 def test_a_slider_beyond_its_end_is_a_sentence(shift: Any) -> None:
     with pytest.raises(UserError, match="^Row 2 is moved by .*, but must be from -4 to 4.$"):
         dimensions.shifted(np.zeros(3), np.arange(3.0), [0, shift, 0])
+
+
+# --- Draw a digit ---------------------------------------------------------------------------------
+
+
+def square() -> np.ndarray:
+    """A small square of ink near a corner, uint8 (28, 28)."""
+    picture = np.zeros((28, 28), np.uint8)
+    picture[2:7, 3:8] = 255
+    return picture
+
+
+def test_a_drawn_digit_is_encoded_by_each_vae_and_noised_and_denoised(registry: Any) -> None:
+    client = answering(answer)
+    values = (written(square()), 1, False, 240)
+    last = press(registry, client, "latents-draw-generate", *values)
+    vae, flat, diffusion = (ticket.request for ticket in client.tickets)
+    assert [r.checkpoint for r in (vae, flat, diffusion)] == ["vae", "vae-2d", "ddpm"]
+    assert (vae.images[0] == square()).all()  # type: ignore[attr-defined]
+    assert flat.count == 1 + 20, "the test pictures that it is placed among"  # type: ignore[attr-defined]
+    assert (diffusion.clean == square()).all()  # type: ignore[attr-defined]
+    assert (diffusion.start_timestep, diffusion.count) == (240, 4)  # type: ignore[attr-defined]
+    assert last["latents-draw-restored"].count("<img") == 3
+    assert last["latents-draw-denoised"].count("<img") == 12
+    assert "Nearest test code: class a, 0.00 away." in last["latents-draw-places"]
+    assert "--z1:0.000;--z2:1.000" in last["latents-draw-places"]
+
+
+def test_while_nothing_is_drawn_a_test_picture_is_given(registry: Any) -> None:
+    client = answering(answer)
+    press(registry, client, "latents-draw-generate", "", 3, True, 240)
+    known = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    assert (client.tickets[0].request.images[0] == known[2]).all()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (("AAAA", 1, True, 240), "What was drawn did not arrive whole"),
+        (("é", 1, True, 240), "What was drawn did not arrive whole"),
+        (("", 21, True, 240), "The test picture is 21, but must be a number from 1 to 20."),
+        (("", 1, True, 1000), "start_timestep is 1000, but must be a whole number from 0 to 999."),
+    ],
+)
+def test_what_cannot_be_given_is_a_sentence(registry: Any, values: Any, sentence: str) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-draw-generate", *values)
+    assert sentence in last["latents-draw-status"]
+    assert client.tickets == []
+
+
+def test_a_digit_is_scaled_and_its_mass_moved_to_the_middle_as_in_mnist() -> None:
+    moved = centred(square())
+    rows, columns = np.nonzero(moved >= 32)
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (20, 20)
+    assert (rows.mean(), columns.mean()) == pytest.approx((13.5, 13.5), abs=0.6)
+    assert (centred(np.zeros((28, 28), np.uint8)) == 0).all()
+    thin = np.zeros((28, 28), np.uint8)
+    thin[0:28, 27] = 255
+    assert np.nonzero(centred(thin))[1].mean() == pytest.approx(14, abs=1)
+
+
+def test_what_was_drawn_is_read_as_it_was_written() -> None:
+    assert (read_digit(written(square())) == square()).all()

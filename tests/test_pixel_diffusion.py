@@ -12,13 +12,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genlab.diffusion.schedulers import pixel_scheduler_names
+from genlab.diffusion.schedulers import make_scheduler, pixel_scheduler_names
 from genlab.engine.device import Device
+from genlab.engine.runner import generators
 from genlab.families import noisy_classifier, pixel_diffusion
 from genlab.families.pixel_diffusion.network import NULL_LABEL, PixelDiffusionPipeline
-from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.families.pixel_diffusion.request import (
+    DenoiseRequest,
+    PixelDiffusionRequest,
+    written,
+)
 from genlab.families.pixel_diffusion.runner import PixelDiffusionRunner
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
+from genlab.generation_metadata import GenerationMetadata
 from genlab.requests import UserError, parse_request
 from tests.drive import begin, drive, finish, metadata_of, move, opened
 from tests.tiny_diffusion import save_tiny_noisy_classifier, save_tiny_pixel_diffusion
@@ -448,3 +454,62 @@ def test_a_gpu_draws_the_pictures_that_a_cpu_draws(models, runner, scheduler):
     ]
     for there, here in zip(pictures(on_gpu, *requests), pictures(runner, *requests), strict=True):
         assert np.abs(there - here).mean() < 1, "the noise is a CPU's either way"
+
+
+# --- from a given picture ------------------------------------------------------------------------
+
+SQUARE = np.zeros((28, 28), np.uint8)
+SQUARE[8:20, 8:20] = 255
+
+
+def denoised(**values: object) -> DenoiseRequest:
+    defaults = {
+        "checkpoint": "ddpm", "guidance": "none", "count": 2, "num_inference_steps": 20,
+        "seed": 11, "picture": written(SQUARE), "start_timestep": 400,
+    }  # fmt: skip
+    return parse_request(DenoiseRequest, **(defaults | values))
+
+
+@pytest.mark.parametrize("scheduler", pixel_scheduler_names())
+def test_a_given_picture_is_noised_as_the_schedule_says_and_denoised_from_there(
+    runner: PixelDiffusionRunner, scheduler: str
+) -> None:
+    request = denoised(scheduler=scheduler, trajectory=True)
+    (result,) = drive(runner, request)
+    t = result.extras["trajectory_timesteps"]
+    assert t[0] <= 400 < t[0] + 1000 / 20 + 3
+    assert len(t) == len(result.extras["trajectory_steps"]) < 10
+    x_t = result.extras["trajectory_x_t"][0].astype(float) / 127.5 - 1
+    table = make_scheduler("ddpm", runner.scheduler_config).alphas_cumprod
+    alpha_bar = float(np.interp(t[0], np.arange(len(table)), table))
+    noise = torch.stack([torch.randn((28, 28), generator=g) for g in generators(request)])
+    wanted = np.sqrt(alpha_bar) * (SQUARE / 127.5 - 1) + np.sqrt(1 - alpha_bar) * noise.numpy()
+    assert np.abs(x_t - wanted.clip(-1, 1)).max() < 0.03
+
+
+def test_a_denoised_picture_is_the_same_alone_and_in_company(runner: PixelDiffusionRunner) -> None:
+    mine = denoised()
+    alone = pictures(runner, mine)[0]
+    together = pictures(runner, *strangers(), mine, denoised(start_timestep=900))
+    assert np.abs(together[-2] - alone).max() <= 1
+    (second,) = pictures(runner, mine.for_image(1))
+    assert np.abs(second[0] - alone[1]).max() <= 1
+
+
+def test_even_the_least_noise_is_followed_by_one_step(runner: PixelDiffusionRunner) -> None:
+    (result,) = drive(runner, denoised(start_timestep=0, trajectory=True))
+    assert len(result.extras["trajectory_steps"]) == 1
+
+
+@pytest.mark.parametrize("picture", ["", "AAAA", "no base64!", "é" * 1046, None, 7])
+def test_what_is_no_picture_is_a_sentence(picture: object) -> None:
+    with pytest.raises(UserError, match="picture is .*, but must be the 28 x 28 grey values"):
+        denoised(picture=picture)
+
+
+def test_a_recipe_holds_the_picture_that_was_given() -> None:
+    request = denoised().for_image(1)
+    metadata = GenerationMetadata(request, "pixel_diffusion", "0" * 64)
+    kinds = {"DenoiseRequest": DenoiseRequest}
+    assert GenerationMetadata.from_text(metadata.to_text(), kinds).request == request
+    assert (request.clean == SQUARE).all()

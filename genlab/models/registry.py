@@ -285,5 +285,5 @@ class Registry:
 
 def _sample_requests() -> dict[str, type[SampleRequest]]:
     """The kinds of request that draw pictures, by class name."""
-    kinds = (description.sample_request for description in FAMILIES.values())
-    return {kind.__name__: kind for kind in kinds if kind is not None}
+    kinds = (kind for description in FAMILIES.values() for kind in description.requests)
+    return {kind.__name__: kind for kind in kinds if issubclass(kind, SampleRequest)}

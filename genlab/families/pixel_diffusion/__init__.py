@@ -19,7 +19,7 @@ from genlab.families.description import (
     Find,
 )
 from genlab.families.pixel_diffusion.layout import check, count_parameters
-from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusionRequest
 from genlab.families.pixel_diffusion.scales import measured_scales
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, UserError, parse_request
@@ -100,7 +100,7 @@ def _samples(metadata: ModelMetadata, settings: ColumnSettings, **guidance: Any)
 FAMILY = FamilyDescription(
     name="pixel_diffusion",
     label="pixel diffusion",
-    requests=(PixelDiffusionRequest,),
+    requests=(PixelDiffusionRequest, DenoiseRequest),
     runner="genlab.families.pixel_diffusion.runner:PixelDiffusionRunner",
     check=check,
     count_parameters=count_parameters,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, field_validator
 
 from genlab.diffusion.schedulers import pixel_scheduler_names
+from genlab.families.checks import SIDE
 from genlab.families.walk import WalkRequest
 from genlab.requests import one_of
 
@@ -91,3 +95,42 @@ class PixelDiffusionRequest(WalkRequest):
     @property
     def as_trained(self) -> bool:
         return (self.guidance, self.eta, self.to_seed) == ("classifier-free", 0, None)
+
+
+GREYS = f"the {SIDE} x {SIDE} grey values of a picture, a byte each, as base64"
+
+
+class DenoiseRequest(PixelDiffusionRequest):
+    """A given picture, noised to about ``start_timestep`` and denoised from there.
+
+    That is img2img (SDEdit, Meng et al. 2022, arXiv:2108.01073). Picture k begins with the noise of
+    its own seed, at the latest of the chosen timesteps that is not above ``start_timestep``.
+    """
+
+    picture: str = Field(json_schema_extra={"allowed": GREYS})
+    start_timestep: int = Field(500, ge=0, le=999, description="the timestep to begin at")
+
+    @field_validator("picture")
+    @classmethod
+    def _check(cls, picture: str) -> str:
+        try:
+            greys = base64.b64decode(picture, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(GREYS) from None
+        if len(greys) != SIDE * SIDE:
+            raise ValueError(GREYS)
+        return picture
+
+    @property
+    def clean(self) -> np.ndarray:
+        """The picture, uint8 (28, 28)."""
+        return np.frombuffer(base64.b64decode(self.picture), np.uint8).reshape(SIDE, SIDE)
+
+    @property
+    def as_trained(self) -> bool:
+        return False
+
+
+def written(picture: np.ndarray) -> str:
+    """A uint8 (28, 28) picture as a ``DenoiseRequest`` has it."""
+    return base64.b64encode(np.ascontiguousarray(picture, np.uint8).tobytes()).decode()

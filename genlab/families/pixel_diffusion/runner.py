@@ -23,7 +23,7 @@ from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.engine.job import Job
 from genlab.engine.runner import Runner, parameter_bytes
-from genlab.engine.tensors import to_uint8
+from genlab.engine.tensors import to_tensor, to_uint8
 from genlab.families.checks import broken_weights
 from genlab.families.description import Find
 from genlab.families.noisy_classifier.network import NoisyClassifier
@@ -40,7 +40,7 @@ from genlab.families.pixel_diffusion.network import (
     PixelDiffusionPipeline,
     predict_noise,
 )
-from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
+from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusionRequest
 from genlab.families.walk_noise import first_noise, walk_generators
 from genlab.formats import headers
 from genlab.formats.hub_layout import load_hub_module, read_json
@@ -54,6 +54,7 @@ class PixelState:
 
     scheduler: Any  # its own instance, as schedulers hold history; its tables are on the CPU
     options: dict[str, Any]  # what its ``step`` takes besides
+    begin: int  # the scheduler's step that is the job's first
     x_t: Tensor  # (count, 1, H, W), in the scheduler's own scale
     labels: dict[str, Tensor]  # (count,) int64: what the UNet is told for each of its predictions
     targets: Tensor  # (count,) int64, the classes that guidance leads to
@@ -67,8 +68,9 @@ class PixelState:
 class PixelDiffusionRunner(Runner):
     """A `PixelDiffusionPipeline`: one `UNet2DModel` that predicts eps with a class and without.
 
-    Serves `PixelDiffusionRequest`; extras: those of a `Trajectory` of `trajectory_frame`, and on
-    the way to another seed `noise_norm`, float32 (count,), the L2 norm of each first noise.
+    Serves `PixelDiffusionRequest` and `DenoiseRequest`. Extras: those of a `Trajectory` of
+    `trajectory_frame`, and on the way to another seed `noise_norm`, float32 (count,), the L2 norm
+    of each first noise.
 
     Args:
         classifier: the name of the one that is followed unless a request names another.
@@ -127,7 +129,8 @@ class PixelDiffusionRunner(Runner):
         noise = first_noise(request, owned, (1, self.size, self.size)).to(self.device.torch)
         targets = torch.tensor(request.target_classes, device=self.device.torch)
         labels = {"uncond": torch.full_like(targets, NULL_LABEL), "cond": targets}
-        steps = len(scheduler.timesteps)
+        begin, x_t = self._first(request, scheduler, noise)
+        steps = len(scheduler.timesteps) - begin
         return PixelState(
             scheduler=scheduler,
             # DDIM clips x_0; unless eps is derived again from the clipped x_0, what guidance
@@ -135,7 +138,8 @@ class PixelDiffusionRunner(Runner):
             options=step_options(
                 scheduler, generator=owned, eta=request.eta, use_clipped_model_output=True
             ),
-            x_t=noise * scheduler.init_noise_sigma,
+            begin=begin,
+            x_t=x_t,
             labels={name: labels[name] for name in request.predictions},
             targets=targets,
             classifier=self._load_classifier(request),
@@ -143,13 +147,35 @@ class PixelDiffusionRunner(Runner):
             extras={} if request.to_seed is None else {"noise_norm": _norms(noise)},
         )
 
+    def _first(
+        self, request: PixelDiffusionRequest, scheduler: Any, noise: Tensor
+    ) -> tuple[int, Tensor]:
+        """The scheduler's step that a job begins with, and the x_t of it, (count, 1, H, W)."""
+        if not isinstance(request, DenoiseRequest):
+            return 0, noise * scheduler.init_noise_sigma
+        if request.clean.shape != (self.size, self.size):
+            raise UserError(
+                f"{request.checkpoint} draws {self.size} x {self.size} pictures, so it cannot go "
+                "on from one of 28 x 28."
+            )
+        later = (scheduler.timesteps > request.start_timestep).sum()
+        begin = min(int(later), len(scheduler.timesteps) - 1)
+        if hasattr(scheduler, "set_begin_index"):  # those that count their steps
+            scheduler.set_begin_index(begin)
+        clean = to_tensor(request.clean[None]).to(noise).expand_as(noise)
+        t = scheduler.timesteps[begin : begin + 1].expand(len(noise))
+        return begin, scheduler.add_noise(clean, noise, t)
+
     def total_steps(self, job: Job) -> int:
-        return len(job.state.scheduler.timesteps)
+        return len(job.state.scheduler.timesteps) - job.state.begin
 
     @torch.inference_mode()
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         states: list[PixelState] = [job.state for job in jobs]
-        inputs = [model_input(job.state.scheduler, job.state.x_t, job.step) for job in jobs]
+        inputs = [
+            model_input(s.scheduler, s.x_t, s.begin + job.step)
+            for s, job in zip(states, jobs, strict=True)
+        ]
         rows = [
             (x_t, t, labels)
             for state, (x_t, t) in zip(states, inputs, strict=True)
@@ -169,21 +195,21 @@ class PixelDiffusionRunner(Runner):
     def advance(self, job: Job, prediction: Prediction) -> None:
         state: PixelState = job.state
         request: PixelDiffusionRequest = job.request
-        scheduler, x_t = state.scheduler, state.x_t
-        noise_pred = guided_noise(request, scheduler, job.step, prediction)
+        scheduler, x_t, step = state.scheduler, state.x_t, state.begin + job.step
+        noise_pred = guided_noise(request, scheduler, step, prediction)
         if job.step == 0:  # what is made of the first noise alone, no setting has had a part in
             parts = {request.checkpoint: (prediction.uncond, prediction.cond)}
             if state.classifier is not None:
                 parts[state.classifier] = (prediction.gradient, prediction.log_prob)
             state.sound = {name: all_finite(*tensors) for name, tensors in parts.items()}
         if request.preview_every:
-            state.denoised = predicted_clean(scheduler, noise_pred, x_t, job.step)
+            state.denoised = predicted_clean(scheduler, noise_pred, x_t, step)
         if state.trajectory is not None:
             state.trajectory.add(
                 job.step,
-                lambda: trajectory_frame(request, scheduler, x_t, job.step, prediction, noise_pred),
+                lambda: trajectory_frame(request, scheduler, x_t, step, prediction, noise_pred),
             )
-        t = scheduler.timesteps[job.step]
+        t = scheduler.timesteps[step]
         state.x_t = scheduler.step(noise_pred, t, x_t, **state.options).prev_sample
 
     def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:

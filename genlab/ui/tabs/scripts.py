@@ -5,4 +5,4 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-TAB_SCRIPTS = tuple(FOLDER / name for name in ("vae/plane.js",))
+TAB_SCRIPTS = tuple(FOLDER / name for name in ("vae/plane.js", "latents/draw.js"))

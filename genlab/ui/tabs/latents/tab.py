@@ -1,4 +1,4 @@
-"""The Latents tab: ways between pictures, single dimensions of a code. Knows no tensor."""
+"""The Latents tab: ways, single dimensions, digits of one's own. Knows no tensor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gradio as gr
 
 from genlab.ui.components.panel import missing
 from genlab.ui.context import AppContext
-from genlab.ui.tabs.latents import dimensions, walk
+from genlab.ui.tabs.latents import dimensions, draw, walk
 
 
 def build(context: AppContext) -> None:
@@ -19,3 +19,5 @@ def build(context: AppContext) -> None:
             walk.build(context)
         with gr.Tab("Single dimensions", id="latents-dimensions"):
             dimensions.build(context)
+        with gr.Tab("Draw a digit", id="latents-draw"):
+            draw.build(context)

@@ -59,6 +59,31 @@ def plane(
         decoded: uint8 (TILES^2, H, W[, 3]), of ``grid_codes(reach)``.
         reach: of both axes, from -reach to reach.
     """
+    alt = f"{len(mu):,} codes of test pictures over {TILES} by {TILES} decoded ones"
+    dots, caption = _dots(mu, labels, classes, reach)
+    return _plane(reach, _manifold(decoded, reach), dots, caption, alt)
+
+
+def codes_alone(
+    mu: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    reach: float,
+    own: tuple[float, float],
+) -> str:
+    """The codes without decoded pictures, and the mark at a code of one's own; see ``plane``."""
+    dots, caption = _dots(mu, labels, classes, reach)
+    away = np.hypot(mu[:, 0] - own[0], mu[:, 1] - own[1])
+    name = classes[int(labels[away.argmin()])]
+    told = f"Nearest test code: class {name}, {away.min():.2f} away."
+    alt = f"{len(mu):,} codes of test pictures, and that of this one"
+    return _plane(reach, "", dots, caption, alt, told, own)
+
+
+def _dots(
+    mu: np.ndarray, labels: np.ndarray, classes: Sequence[str], reach: float
+) -> tuple[str, str]:
+    """A path of dots for each class, and what stands under the plane."""
     inside = np.abs(mu).max(axis=1) <= reach
     dots, legend = "", ""
     for label, name in enumerate(classes):
@@ -69,8 +94,7 @@ def plane(
         legend += f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
     outside = int((~inside).sum())
     told = f"<p>{outside:,} of {len(mu):,} codes lie outside of this plane.</p>"
-    alt = f"{len(mu):,} codes of test pictures over {TILES} by {TILES} decoded ones"
-    return _plane(reach, _manifold(decoded, reach), dots, f"<p>{legend}</p>{told}", alt)
+    return dots, f"<p>{legend}</p>{told}"
 
 
 def _manifold(decoded: np.ndarray, reach: float) -> str:
@@ -82,7 +106,10 @@ def _manifold(decoded: np.ndarray, reach: float) -> str:
     return f'<image href="{url}" {side} preserveAspectRatio="none"/>'
 
 
-def _plane(reach: float, manifold: str, dots: str, caption: str, alt: str) -> str:
+def _plane(
+    reach: float, manifold: str, dots: str, caption: str, alt: str, told: str = "&nbsp;",
+    at: tuple[float, float] = (0.0, 0.0),
+) -> str:  # fmt: skip
     circles = "".join(f'<circle r="{radius}"/>' * 2 for radius in (1, 2, 3))
     ends = "".join(
         f'<span class="{where}">{value}</span>'
@@ -92,9 +119,10 @@ def _plane(reach: float, manifold: str, dots: str, caption: str, alt: str) -> st
         )
     )  # fmt: skip
     return (
-        f'<figure class="plane" data-reach="{reach:g}" style="--reach:{reach:g}">'
+        f'<figure class="plane" data-reach="{reach:g}" style="--reach:{reach:g};'
+        f'--z1:{at[0]:.3f};--z2:{at[1]:.3f}">'
         f'<div class="frame"><svg viewBox="{-reach} {-reach} {2 * reach} {2 * reach}" role="img" '
         f'aria-label="{alt}">{manifold}<g class="dots">{dots}</g>'
         f'<g class="prior">{circles}</g></svg><i class="mark"></i>{ends}</div>'
-        f'<figcaption><p class="nearest">&nbsp;</p>{caption}</figcaption></figure>'
+        f'<figcaption><p class="nearest">{told}</p>{caption}</figcaption></figure>'
     )
