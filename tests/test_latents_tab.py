@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diffusers import DDPMScheduler
 from safetensors.numpy import save_file
 
 from genlab.engine.events import Event, Result
 from genlab.families.pixel_diffusion.request import written
 from genlab.requests import UserError
-from genlab.ui.tabs.latents import dimensions
+from genlab.ui.tabs.latents import dimensions, noise
 from genlab.ui.tabs.latents import tab as latents
 from genlab.ui.tabs.latents.drawn_digit import centred, read_digit
+from genlab.ui.tabs.latents.schedules import plot, schedules, signal_to_noise
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import FakePage, pressed, together
 
@@ -49,6 +51,7 @@ def answer(request: Any) -> list[Event]:
         extras = {"noise_norm": np.linspace(28, 20, request.count)}
         extras |= {"trajectory_x_t": frames, "trajectory_uncond": frames}
         extras |= {"trajectory_timesteps": np.arange(3), "trajectory_steps": np.arange(3)}
+        extras |= {"trajectory_alpha_bar": np.array([0.5, 0.7, 0.9])}
     return [Result(np.zeros((request.count, 28, 28), np.uint8), extras)]
 
 
@@ -201,3 +204,36 @@ def test_a_digit_is_scaled_and_its_mass_moved_to_the_middle_as_in_mnist() -> Non
 
 def test_what_was_drawn_is_read_as_it_was_written() -> None:
     assert (read_digit(written(square())) == square()).all()
+
+
+# --- Noise ----------------------------------------------------------------------------------------
+
+
+def test_a_test_picture_is_noised_to_each_t_guessed_once_and_denoised(registry: Any) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-noise-generate", "ddpm", 3, 8)
+    requests: list[Any] = [ticket.request for ticket in client.tickets]
+    assert [request.start_timestep for request in requests] == list(noise.TIMES)
+    known = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    assert all((request.clean == known[2]).all() for request in requests)
+    assert {(request.seed, request.count) for request in requests} == {(8, 1)}
+    assert last["latents-noise-rows"].count("<img") == 3 * len(noise.TIMES)
+    assert "t = 0<br>50 %" in last["latents-noise-rows"]
+    last = press(registry, answering(answer), "latents-noise-generate", "ddpm", 101, 8)
+    sentence = "The test picture is 101, but must be a number from 1 to 20."
+    assert sentence in last["latents-noise-status"]
+
+
+def test_the_schedules_are_those_of_the_papers() -> None:
+    linear = DDPMScheduler(beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
+    cosine = DDPMScheduler(beta_schedule="squaredcos_cap_v2")
+    known = schedules()
+    np.testing.assert_allclose(known["linear"], linear.alphas_cumprod, atol=1e-5)
+    np.testing.assert_allclose(known["cosine"], cosine.alphas_cumprod, atol=1e-5)
+    assert signal_to_noise(np.array([0.5])) == pytest.approx([1])
+
+
+def test_a_models_own_ratio_is_a_dot_at_its_height() -> None:
+    html = plot([500.0], [0.5])
+    assert "--at:0.500;bottom:50.0%" in html
+    assert html.count("<polyline") == 2

@@ -17,7 +17,8 @@ Elements that tests, the lab guide and screenshots name by id:
 - Latents: latents-walk-seed, -dice, -to-seed, -count, -vae, -gan, -diffusion, -generate, -stop,
   -status, and -<vae | gan | diffusion>-<straight | sphere>; latents-dimensions-checkpoint, -seed,
   -dice, -row-<1 to 8>, -generate, -stop, -status, -picture, -rows; latents-draw-pad,
-  -timestep, -centred, -digit, -generate, -stop, -status, -restored, -denoised, -places.
+  -timestep, -centred, -digit, -generate, -stop, -status, -restored, -denoised, -places;
+  latents-noise-checkpoint, -picture, -seed, -dice, -generate, -stop, -status, -rows.
 - Guidance: guidance-checkpoint, -digits, -seed, -dice, -count, -steps, -free-scale,
   -classifier-scale, -scheduler, -eta, -modes; side by side: guidance-generate, -stop, -status, and
   guidance-<none | classifier | classifier-free>-gallery and -strip; filmstrip: guidance-film,

@@ -62,8 +62,9 @@ def trajectory_frame(
 ) -> dict[str, np.ndarray]:
     """What a trajectory keeps of one step: pictures uint8 (count, H, W), numbers (count,).
 
-    ``timesteps``; ``x_t``, the noisy picture; ``guided``, ``uncond`` and ``cond``, the clean ones
-    behind the predictions; ``guidance_norm``, the L2 norm of what guidance adds to eps_u;
+    ``timesteps``; ``alpha_bar``, the share of signal in the variance of x_t; ``x_t``, the noisy
+    picture; ``guided``, ``uncond`` and ``cond``, the clean ones behind the predictions;
+    ``guidance_norm``, the L2 norm of what guidance adds to eps_u;
     ``confidence``, p(y | x_t, t); ``gradient``, float16 (count, H, W).
     """
 
@@ -72,6 +73,7 @@ def trajectory_frame(
 
     frame = {
         "timesteps": np.float32(scheduler.timesteps[step]),
+        "alpha_bar": np.float32(alpha_bar(scheduler, step)),
         "x_t": to_uint8(model_input(scheduler, x_t, step)[0]),
         "guided": clean(noise_pred),
     }

@@ -1,4 +1,4 @@
-"""The Latents tab: ways, single dimensions, digits of one's own. Knows no tensor."""
+"""The Latents tab: ways, single dimensions, digits of one's own, noise. Knows no tensor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gradio as gr
 
 from genlab.ui.components.panel import missing
 from genlab.ui.context import AppContext
-from genlab.ui.tabs.latents import dimensions, draw, walk
+from genlab.ui.tabs.latents import dimensions, draw, noise, walk
 
 
 def build(context: AppContext) -> None:
@@ -21,3 +21,5 @@ def build(context: AppContext) -> None:
             dimensions.build(context)
         with gr.Tab("Draw a digit", id="latents-draw"):
             draw.build(context)
+        with gr.Tab("Noise", id="latents-noise"):
+            noise.build(context)

@@ -15,7 +15,6 @@ from genlab.families.walk import WalkRequest
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import parse_request
 from genlab.ui.cells import Cell, CellView
-from genlab.ui.components.alt_text import words_of
 from genlab.ui.components.panel import (
     FIRST_SEED,
     buttons,
@@ -137,7 +136,10 @@ def _row(request: WalkRequest, view: CellView, entry: ModelMetadata | None) -> A
     if view.done:
         long = lengths(view.results[0].extras)
         note = f"z is {long[0]:.1f} long at the start, {long[len(long) // 2]:.1f} in the middle."
-    shown = grid(pictures, columns=len(pictures), **words_of(request, {}, entry))
+    ends = f"from seed {request.seed} to seed {request.to_seed}"
+    alts = [f"picture {k + 1} of {len(pictures)} {ends}" for k in range(len(pictures))]
+    name = f"{entry.title}, {WAYS[request.interpolation]}" if entry else ""
+    shown = grid(pictures, columns=len(pictures), alts=alts, name=name)
     return _way(request.interpolation, shown, note)
 
 
