@@ -123,6 +123,7 @@ def build(context: AppContext) -> None:
             return [Cell((parse_request(DecodeRequest, checkpoint=str(checkpoint), z=z),))]
 
         owner = str(request.session_hash)
+        context.openings.has_own(owner, SLOT)  # a slider has moved: not what the panel opens with
         async for frame, found in chained_run(context, owner, SLOT, begun, moved):
             on = gr.update(interactive=frame.running)
             if not found or kl is None or not ended(frame):

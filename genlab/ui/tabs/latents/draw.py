@@ -103,6 +103,7 @@ def build(context: AppContext) -> None:
             return [Cell((one,)) for one in wanted]
 
         owner = str(request.session_hash)
+        context.openings.has_own(owner, SLOT)  # something is drawn: not what the panel opens with
         async for frame in live_run(context, owner, SLOT, cells, alone_may_fail=False):
             on = gr.update(interactive=frame.running)
             yield frame.status, on, *shown(given, wanted, frame)

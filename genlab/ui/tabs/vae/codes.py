@@ -47,10 +47,6 @@ CODED = 1000  # dots in the plot
 REACH = 25.0  # of the numbers; our own codes end at 24
 AXES = [("±4, where samples are drawn", "near"), ("as far as the farthest code", "far")]
 SHOWN = [("codes over digits", "both"), ("digits", "digits"), ("codes", "codes")]
-SHOW = """shown => {
-    const planes = document.querySelector("#vae-codes-planes");
-    if (planes) planes.dataset.shown = shown;
-}"""
 
 
 def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
@@ -132,6 +128,10 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
             status = gr.skip() if frame.running else frame.status
             yield status, drawn(names, frame.cells, z1, z2) if done else gr.skip()
 
+    async def again(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
+        async for _, picture in touch(request, *values):
+            yield picture
+
     def drawn(names: Sequence[str], views: Sequence[CellView], z1: float, z2: float) -> str:
         """What each checkpoint makes of a place, side by side."""
         titles = [context.registry.entry(name).title for name in names]
@@ -151,11 +151,15 @@ def build(context: AppContext, entries: Sequence[ModelMetadata]) -> None:
         [number.change for number in z], touch, [first, beside, *z], [press.status, digits],
         trigger_mode="always_last", concurrency_limit=None, **light,
     )  # fmt: skip
-    gr.on(
-        [*(number.change for number in z), *(figure.change for _, _, figure in planes)],
-        None, z, None, js="(z1, z2) => genlabPlane.moved(z1, z2)",
+    renewed = [figure.change for _, _, figure in planes]
+    gr.on(  # what a panel opens with is of the middle, whatever an address has set
+        renewed, again, [first, beside, *z], digits,
+        trigger_mode="always_last", concurrency_limit=None, **light,
     )  # fmt: skip
-    shown.change(None, shown, None, js=SHOW)
+    gr.on(
+        [*(number.change for number in z), shown.change, *renewed],
+        None, [*z, shown], None, js="(...values) => genlabPlane.moved(...values)",
+    )  # fmt: skip
     pressed = gr.Button(visible="hidden", elem_id=f"{SLOT}-touch")
     both = [part for place in places for part in place]
     pressed.click(

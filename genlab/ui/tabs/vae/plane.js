@@ -5,6 +5,7 @@ window.genlabPlane = (() => {
   const STEP = 0.01; // of a code that is touched
   const HOLE = 0.2; // of how far codes lie from the middle: from here on none is near
   let at = [0, 0];
+  let layers = "both"; // of codes and digits
   let waiting = false;
 
   const planes = () => [...document.querySelectorAll("#vae-codes-planes .plane")];
@@ -28,6 +29,8 @@ window.genlabPlane = (() => {
   };
 
   const show = () => {
+    const box = document.querySelector("#vae-codes-planes");
+    if (box) box.dataset.shown = layers;
     for (const plane of planes()) {
       const reach = Number(plane.dataset.reach);
       plane.style.setProperty("--z1", at[0]);
@@ -69,8 +72,9 @@ window.genlabPlane = (() => {
 
   return {
     at: () => at,
-    /* The numbers as they stand on the page, after a change of theirs or of the planes. */
-    moved(z1, z2) {
+    /* The settings as they stand on the page, after a change of theirs or of the planes. */
+    moved(z1, z2, shown) {
+      layers = shown;
       at = [z1, z2].map((z) => Number(z) || 0);
       show();
       setTimeout(show, 300); // new planes may take a moment to be there
