@@ -151,7 +151,7 @@ TRAINING: dict[str, TrainingConfig] = {
         train_vae,
         "A convolutional variational autoencoder with 20 latent variables, on garments.",
         "Outlines come out right and textures do not: fine detail is what the average loses.",
-        {"latent_dim": 20, "beta": 1.0, "epochs": 3},
+        {"latent_dim": 20, "beta": 1.0, "epochs": 12},
     ),
 }
 """The checkpoints that this loop made, by name."""
