@@ -169,7 +169,7 @@ def test_a_generator_alone_is_served_without_scores(tmp_path: Path) -> None:
     assert kind is not None
     request = parse_request(kind, checkpoint="mine", count=2)
     (result,) = drive(opened(description, tmp_path / "mine"), request)
-    assert dict(result.extras) == {}
+    assert set(result.extras) == {"z"}, "where it was drawn from, and no discriminator's scores"
     assert description.own_figures(request, result, None) == {}
 
 

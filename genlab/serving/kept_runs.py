@@ -198,9 +198,9 @@ class KeptRuns:
 
     def arrive(self, owner: str, token: str) -> None:
         """A page says whose it is: what the visitor's page before had begun is this one's now."""
-        if not TOKEN.fullmatch(token):
+        visitor = visitor_of(token)
+        if not visitor:
             return
-        visitor = hashlib.sha256(token.encode()).hexdigest()[:32]
         self._stay(visitor)
         before = self._pages.pop(visitor, "")
         self._visitors[owner], self._pages[visitor] = visitor, owner
@@ -289,6 +289,11 @@ async def together(runs: Mapping[str, KeptRun]) -> AsyncGenerator[dict[str, Upda
         await asyncio.gather(*waiting, return_exceptions=True)
         for stream in streams.values():
             await stream.aclose()
+
+
+def visitor_of(token: str) -> str:
+    """Whose page says this token; "" if it is none. What a visitor is known by here."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32] if TOKEN.fullmatch(token) else ""
 
 
 def _size(update: Any) -> int:

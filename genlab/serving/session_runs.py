@@ -5,9 +5,10 @@ Knows no page, no model and no driver.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,10 @@ from genlab.serving.client import Client, Ticket
 
 
 class Stopped(Exception):
-    """The visitor pressed Stop or left."""
+    """The visitor pressed Stop or left, or the teacher ended the run; its text says what to say."""
+
+    def __init__(self, sentence: str = "Stopped. The engine is free again.") -> None:
+        super().__init__(sentence)
 
 
 class Superseded(Exception):
@@ -26,7 +30,10 @@ class Superseded(Exception):
 class Run:
     """The tickets behind one press of a button; a context manager that leaves none open."""
 
+    _ids = itertools.count(1)
+
     def __init__(self, registry: RunRegistry, owner: str, slot: str, account: str = "") -> None:
+        self.id = next(self._ids)
         self.owner = owner
         self.account = account or owner
         self.slot = slot
@@ -34,6 +41,7 @@ class Run:
         self.ending: Exception | None = None  # why the run has to end, once it has to
         self._registry = registry
         self._tickets: list[Ticket] = []
+        self._admitted = False
 
     @property
     def open_jobs(self) -> int:
@@ -41,7 +49,13 @@ class Run:
         return sum(not ticket.ended for ticket in self._tickets)
 
     def submit(self, requests: Sequence[Request]) -> list[Ticket]:
-        """Queue every request; raises UserError, or Stopped and Superseded if it is too late."""
+        """Queue every request; raises UserError, or Stopped and Superseded if it is too late.
+
+        A run that was let in goes on to its end, however many requests come one after another.
+        """
+        if not self._admitted:
+            self._registry.admit(self.account)
+            self._admitted = True
         tickets: list[Ticket] = []
         self._tickets = [ticket for ticket in self._tickets if not ticket.ended]
         for request in requests:
@@ -83,6 +97,8 @@ class RunRegistry:
         self._runs: dict[tuple[str, str], Run] = {}
         self.accounts: dict[str, str] = {}
         """Whose quota an owner's runs take, where that is not the owner's own."""
+        self.admit: Callable[[str], None] = lambda account: None
+        """Raises UserError if that account may begin no run now."""
 
     def run(self, owner: str, slot: str, account: str = "") -> Run:
         """A new run, to be used in a ``with``; entering it ends the slot's previous one.
@@ -129,6 +145,11 @@ class RunRegistry:
             run = self._runs.get((owner, slot))
         if run is not None and run.begun < begun_before:
             run.end(Superseded())
+
+    def under_way(self) -> list[Run]:
+        """The runs of all visitors, the oldest first."""
+        with self._lock:
+            return sorted(self._runs.values(), key=lambda run: run.begun)
 
     @property
     def count(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from genlab.models.registry import Registry
 from genlab.serving.client import Client
 from genlab.serving.kept_runs import KeptRuns
+from genlab.serving.lesson import Lesson
 from genlab.serving.loop_lag import LoopLag
 from genlab.serving.session_runs import RunRegistry
 from genlab.serving.teacher import Teacher
@@ -29,10 +30,12 @@ class AppContext:
     loop_lag: LoopLag = field(default_factory=LoopLag)
     openings: OpeningRuns = field(default_factory=OpeningRuns)
     teacher: Teacher = field(init=False)
+    lesson: Lesson = field(default_factory=Lesson)
     pages: list[Any] = field(default_factory=list)  # that show it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs", RunRegistry(self.client))
+        self.runs.admit = self.lesson.admit
         kept = KeptRuns(self.runs, self.settings.return_seconds)
         object.__setattr__(self, "kept", kept)
         teacher = Teacher(self.settings.teacher_key.get_secret_value())

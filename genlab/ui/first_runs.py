@@ -21,6 +21,7 @@ from genlab.ui.opening import Start, Updates
 
 PRESSED = "-generate"
 WAITS = "waits"
+EVERYBODY = "opening "  # and the slot: the owner of what it opens with
 FIRST = "first-"  # and the slot: the element id of what starts it
 WATCH = """slots => {
     const left = new Set(slots);
@@ -80,7 +81,7 @@ def _opening(context: AppContext, slot: str, run: Run, begin: list[Any], outputs
     """The handler that shows everybody's run."""
 
     async def start() -> AsyncIterator[Updates]:
-        everybody: Any = SimpleNamespace(session_hash=f"opening {slot}")
+        everybody: Any = SimpleNamespace(session_hash=f"{EVERYBODY}{slot}")
         async for status, stop, *shown in run(everybody, *begin):
             if "complaint" in str(status):  # nobody asked for anything
                 yield "", None, *(None for _ in shown)

@@ -86,8 +86,8 @@ async def live_run(
         except UserError as error:
             status = error_line(str(error))
             yield cells.frame(status, False) if cells else Frame(status, running=False)
-        except Stopped:
-            status = status_line("Stopped. The engine is free again.")
+        except Stopped as stopped:
+            status = status_line(str(stopped))
             yield cells.stopped(status) if cells else Frame(status, running=False)
         except Superseded:
             return

@@ -44,7 +44,8 @@ Elements that tests, the lab guide and screenshots name by id:
   train-generator-updates, train-latent-dim, train-seed, train-dice; train-generate, train-pause,
   train-step, train-stop, train-status, train-download; train-samples, train-curves, train-loop,
   train-lights.
-- Page: header, language, address-note, share, keys, and broken when a checkpoint could not be read.
+- Page: header, language, address-note, share, keys, and broken when a checkpoint could not be read;
+  lesson and sign-in where there is a teacher's key.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ from genlab.ui.tabs.scripts import TAB_SCRIPTS
 from genlab.ui.tabs.stable_diffusion import tab as stable_diffusion_tab
 from genlab.ui.tabs.train import tab as train_tab
 from genlab.ui.tabs.vae import tab as vae_tab
+from genlab.ui.teacher.layout import lesson_panel, lesson_tags, sign_in_panel
 from genlab.ui.theme import CSS, theme
 
 __all__ = ["TABS", "AppContext", "build_page", "launch_options"]
@@ -110,6 +112,7 @@ def build_page(context: AppContext) -> gr.Blocks:
         delete_cache=(CACHE_SECONDS // 4, CACHE_SECONDS),
     ) as page:  # fmt: skip
         gr.HTML(header(context, TITLE, TAGLINE), elem_id="header", padding=False)
+        lesson_panel(context)
         note = gr.HTML(elem_id="address-note", elem_classes=["flush"], padding=False)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for name, build in TABS.items():
@@ -118,6 +121,7 @@ def build_page(context: AppContext) -> gr.Blocks:
         if context.registry.broken:
             _broken(context.registry.broken)
         gr.HTML(KEYS, elem_id="keys", elem_classes=["flush"])
+        sign_in_panel(context)
         add_api(context)
 
         async def left(request: gr.Request) -> None:
@@ -141,7 +145,8 @@ def launch_options(context: AppContext) -> dict[str, Any]:
         "head": head()
         + script_tag(HEADER_SCRIPT)
         + "".join(map(script_tag, TAB_SCRIPTS))
-        + language_script(),
+        + language_script()
+        + lesson_tags(context),
         "footer_links": [],
         "favicon_path": FAVICON,
         "root_path": context.settings.root_path or None,

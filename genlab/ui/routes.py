@@ -21,6 +21,7 @@ from genlab.ui.sessions import remembered
 from genlab.ui.state.share import share_routes
 from genlab.ui.tabs.guide.words import translations
 from genlab.ui.tabs.scripts import TAB_SCRIPTS
+from genlab.ui.teacher.routes import lesson_routes
 
 
 def routes(context: AppContext) -> list[Route]:
@@ -36,6 +37,7 @@ def routes(context: AppContext) -> list[Route]:
     return [
         context.pictures.route(),
         *share_routes(),
+        *lesson_routes(context),
         health_route(health),
         metrics_route(house, meters, context.teacher),
         *document_routes(),

@@ -33,10 +33,7 @@ def drawn(pictures: list[Picture]) -> bool:
 def run(guidance: Visitor, mode: str) -> None:
     """Press a mode's button and wait for its pictures and their figures."""
     guidance.press(f"{mode}-generate")
-    expect(guidance.find(f"{mode}-status")).to_contain_text(
-        re.compile(r"\d pictures in"), timeout=3 * PATIENCE
-    )
-    expect(guidance.find(f"{mode}-stop")).to_be_disabled(timeout=PATIENCE)
+    guidance.wait_until_done(mode, timeout=3 * PATIENCE)
 
 
 def test_a_typed_row_is_drawn_three_ways_from_the_same_noise(guidance: Visitor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import CUT_OFF, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -22,5 +22,5 @@ def test_the_switch_and_an_address_choose_the_language(browser: Browser, app_url
     visitor.page.goto(f"{app_url}?lang=en&tab=gan")
     expect(html).to_have_attribute("lang", "en")
     expect(visitor.page.get_by_role("tab", name="GAN", selected=True)).to_be_visible()
-    assert visitor.errors == []
+    assert [error for error in visitor.errors if not CUT_OFF.search(error)] == []
     visitor.context.close()

@@ -97,14 +97,14 @@ class Visitor:
         """Click a button."""
         self.find(name).click()
 
-    def wait_until_done(self, tab: str) -> None:
+    def wait_until_done(self, tab: str, timeout: float = PATIENCE) -> None:
         """Wait until the visitor's newest run has ended: pictures, a complaint or Stop.
 
         What a panel opens with has a note that it was drawn for everybody.
         """
         ends = r"pictures? in|but must|but may|Stopped|no checkpoint"
         expect(self.find(f"{tab}-status")).to_contain_text(
-            re.compile(rf"^(?!.*Drawn once).*({ends})", re.S), timeout=PATIENCE
+            re.compile(rf"^(?!.*Drawn once).*({ends})", re.S), timeout=timeout
         )
         expect(self.find(f"{tab}-stop")).to_be_disabled(timeout=PATIENCE)
 

@@ -174,6 +174,17 @@ window.genlab = (() => {
       soon();
     },
     query,
+    /* Whose page it is; null until it is known. */
+    visitor: () => me,
+    /* What the tab of a run is called on this page. */
+    titleOfRun: slot => window.genlab.title("tab=" + spec?.runs[slot]),
+    /* What the tab and the mode of a query are called on this page. */
+    title(text) {
+      const asked = new URLSearchParams(text), tab = asked.get("tab");
+      const called = id => document.querySelector(`[role=tab][data-tab-id="${CSS.escape(id ?? "")}"]`)?.textContent.trim();
+      const modes = Object.entries(spec?.tabs[tab] ?? {}).find(([, name]) => name === asked.get("mode"));
+      return [called(tab), called(modes?.[0])].filter(Boolean).join(", ");
+    },
     /* The open tab and its open mode. */
     place: () => [open(), mode(open())],
   };

@@ -18,7 +18,7 @@ from genlab.ui.context import AppContext
 from genlab.ui.model_choices import LOOK
 from genlab.ui.scripts import script_tag
 from genlab.ui.state.address import Place, read
-from genlab.ui.state.controls import Control, Tab, tabs_of
+from genlab.ui.state.controls import PRESSED, Control, Tab, tabs_of
 from genlab.ui.state.kept import coming_back
 from genlab.ui.state.share import SCRIPTS, TOOLS
 
@@ -109,11 +109,16 @@ def _come_back(context: AppContext, page: gr.Blocks, token: gr.Textbox, start: s
 
 
 def spec(tabs: Mapping[str, Tab]) -> dict[str, Any]:
-    """What the browser has to know: the names of modes by their ids, and the controls."""
+    """What the browser has to know: modes' names by id, the tabs of runs, and the controls."""
     return {
         "tabs": {
             tab.name: {str(block.id): name for name, block in tab.modes.items()}
             for tab in tabs.values()
+        },
+        "runs": {
+            element.removesuffix(PRESSED): tab.name
+            for tab in tabs.values()
+            for element in tab.buttons.values()
         },
         "controls": [
             {

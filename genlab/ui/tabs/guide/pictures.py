@@ -11,12 +11,12 @@ from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import PRIVATE
 from genlab.ui.components.pictures import blank, grid
 from genlab.ui.context import AppContext
-from genlab.ui.first_runs import everybodys
+from genlab.ui.first_runs import EVERYBODY, everybodys
 from genlab.ui.live_run import live_run
 from genlab.ui.tabs.guide.steps import GuideStep
 from genlab.ui.tabs.guide.words import GuideWords, inline
 
-SLOT = "guide"
+SLOT = "lab-guide"
 
 
 def step_pictures(
@@ -28,7 +28,7 @@ def step_pictures(
         def cells() -> list[Cell]:
             return [Cell((request,)) for step in steps for request in step.pictures]
 
-        async for frame in live_run(context, SLOT, SLOT, cells):
+        async for frame in live_run(context, f"{EVERYBODY}{SLOT}", SLOT, cells):
             if not frame.cells:  # nothing can be drawn
                 yield tuple("" for _ in steps)
                 continue

@@ -122,9 +122,9 @@ def build(context: AppContext) -> None:
                 yield view.ended(session, "Its time is over.", await keep_it(run, session))
             except UserError as error:
                 yield view.ended(session, str(error), await keep_it(run, session), wrong=True)
-            except Stopped:
+            except Stopped as stopped:
                 own = await keep_it(run, session)
-                yield view.ended(session, "Stopped. The engine is free again.", own)
+                yield view.ended(session, str(stopped), own)
             except Superseded:
                 return
             finally:
