@@ -125,6 +125,49 @@ def test_an_owners_long_run_does_not_hold_up_their_own_quick_one():
     assert took < 0.2 * 5
 
 
+def test_an_owners_next_run_of_the_same_kind_joins_the_one_that_is_under_way():
+    core, clock, models = house()
+    core.add(1, request_of(steps=200), "one address")
+    for _ in range(5):
+        core.step()
+    core.add(2, request_of(steps=10), "one address")
+    took, _ = finished_after(core, clock, 2)
+    assert took < 0.5
+    assert models.runner.calls[-1] == [1, 2]
+
+
+def test_what_was_had_while_nobody_else_was_there_is_no_debt_to_a_class_that_comes_later():
+    def teacher_waits(before: float) -> float:
+        core, clock, _ = house(other=linear)
+        while clock.now < before:
+            core.add(1, request_of(steps=100), "teacher")
+            while not core.idle:
+                core.step()
+        for k in range(30):
+            core.add(1000 + k, request_of(steps=250, checkpoint="other"), f"student {k}")
+        for _ in range(40):
+            core.step()
+        core.add(2, request_of(steps=25), "teacher")
+        return finished_after(core, clock, 2)[0]
+
+    assert teacher_waits(before=60.0) <= 1.1 * teacher_waits(before=0.0)
+
+
+def test_of_an_owners_kinds_none_has_a_debt_from_when_it_was_alone():
+    core, clock, models = house(other=linear)
+    core.add(1, request_of(steps=200), "one")
+    while not core.idle:
+        core.step()
+    core.add(2, request_of(steps=200, checkpoint="other"), "one")
+    for _ in range(5):
+        core.step()
+    core.add(3, request_of(steps=200), "one")
+    before = len(models.runner.calls)
+    for _ in range(20):
+        core.step()
+    assert len(models.runner.calls) - before >= 8
+
+
 def test_a_large_job_runs_though_it_exceeds_every_limit():
     core, clock, _ = house(seconds=lambda rows: 1.0 * rows)
     core.add(1, request_of(steps=2, count=16), "a")

@@ -80,6 +80,7 @@ class Core:
         self._previews = PreviewBudget()
         self._guard = Guard(self._fail, clock)
         self._no_room_from: JobId | None = None  # the first job whose model has no room
+        self._doing: dict[Hashable, JobId] = {}  # who does a `FollowUp.once` for the others
         self._stuck = False  # whether every job waits for a model
 
     # --- what a driver calls ----------------------------------------------------------------
@@ -112,7 +113,7 @@ class Core:
         runners = self._runners()
         ready = self._ready(runners)
         chosen = self._fairness.next_batch(ready, self._cost, self._rows)
-        self._stuck = chosen is None
+        self._stuck = chosen is None and not self._events  # an end may let others go on
         if chosen is not None:
             key, jobs = chosen
             rows = [self._rows(job) for job in jobs]
@@ -154,8 +155,11 @@ class Core:
         in_use = {job.request.checkpoint for job in self._jobs.values() if job.started}
         runners: dict[str, Runner] = {}
         self._no_room_from: JobId | None = None
-        for name in dict.fromkeys(job.request.checkpoint for job in self._jobs.values()):
-            jobs = [job for job in self._jobs.values() if job.request.checkpoint == name]
+        jobs_of: dict[str, list[Job]] = {}
+        for job in self._jobs.values():
+            if not job.parked:  # it has what its model could give
+                jobs_of.setdefault(job.request.checkpoint, []).append(job)
+        for name, jobs in jobs_of.items():
             try:
                 model = self._models.get(name, in_use | runners.keys())
             except BaseException as error:
@@ -238,29 +242,37 @@ class Core:
         result = replace(result, fingerprint=runner.fingerprint_of(job.request), **times)
         if getattr(job.request, "judge", False):
             job.drawn = result  # from here on the pictures are safe, whatever fails
+            job.state, job.started = None, False  # and the model is free to go
             self._follow(job)
         else:
             self._end(job, result)
 
     def _go_on(self, job: Job, drawn: Result, news: Result | FollowUp) -> None:
         while isinstance(news, FollowUp):
-            if news.once is not None and self._is_done_by_another(job, news.once):
-                job.once, job.parked = news.once, True
-                return None
+            self._let_go(job)
             job.once = news.once
+            if self._is_done_by_another(job):
+                job.parked = True
+                return None
+            if job.once is not None:
+                self._doing[job.once] = job.id
             if news.request is not None:
                 return job.goes_on_as(news.request, news.merge)
             news = news.merge(drawn, None)
         return self._end(job, news)
 
-    def _is_done_by_another(self, job: Job, once: Hashable) -> bool:
-        others = (other for other in self._jobs.values() if other is not job)
-        return any(other.once == once and not other.parked for other in others)
+    def _is_done_by_another(self, job: Job) -> bool:
+        return self._doing.get(job.once, job.id) != job.id
+
+    def _let_go(self, job: Job) -> None:
+        """A job no longer does what others may be waiting for."""
+        if self._doing.get(job.once) == job.id:
+            del self._doing[job.once]
 
     def _unpark(self) -> None:
         """Let jobs go on that waited for what another one did, or no longer does."""
         for job in [job for job in self._jobs.values() if job.parked]:
-            if not self._is_done_by_another(job, job.once):
+            if not self._is_done_by_another(job):
                 job.parked = False
                 self._guard.alone(job, lambda job=job: self._follow(job))
 
@@ -305,6 +317,7 @@ class Core:
 
     def _end(self, job: Job, event: Event) -> None:
         if self._jobs.pop(job.id, None) is not None:
+            self._let_go(job)
             job.state = job.drawn = None  # frees its latents
             self._post(job, event)
 

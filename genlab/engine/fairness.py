@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from typing import Any
 
 from genlab.engine.costs import UNIT_SECONDS, UnitCost
 from genlab.engine.job import Job
@@ -31,27 +32,38 @@ class Accounts:
     def __init__(self) -> None:
         self._seconds: OrderedDict[Hashable, float] = OrderedDict()
 
-    def enter(self, name: Hashable, at_work: Iterable[Hashable]) -> None:
+    def enter(
+        self,
+        name: Hashable,
+        at_work: Iterable[Hashable],
+        peer: Callable[[Any], bool] = lambda name: True,
+    ) -> None:
         """Let a name begin no further back than the least served of those at work.
 
-        So nobody saves up time while away, and nobody who comes has to wait for old debts. A name
-        that is among those at work keeps its account.
+        So nobody saves up time while away. Whoever comes when nobody is at work begins level with
+        the most served: what was had while no one else waited is no debt to those who come later.
+        A name that is among those at work keeps its account.
+
+        Args:
+            name: who comes.
+            at_work: names that are here.
+            peer: whether a name that was here before shares with this one.
         """
-        least = min(map(self.seconds, at_work), default=0.0)
-        self._seconds[name] = max(self.seconds(name), least)
-        self._seconds.move_to_end(name)
-        self._forget()
+        before = max((own for n, own in self._seconds.items() if peer(n)), default=0.0)
+        least = min(map(self.seconds, at_work), default=before)
+        self._set(name, max(self.seconds(name), least))
 
     def charge(self, name: Hashable, seconds: float) -> None:
         """Add what was spent."""
-        self._seconds[name] = self.seconds(name) + seconds
-        self._forget()
+        self._set(name, self.seconds(name) + seconds)
 
     def seconds(self, name: Hashable) -> float:
         """What was spent so far; 0 for a new name."""
         return self._seconds.get(name, 0.0)
 
-    def _forget(self) -> None:
+    def _set(self, name: Hashable, seconds: float) -> None:
+        self._seconds[name] = seconds
+        self._seconds.move_to_end(name)  # who is at work is not forgotten
         while len(self._seconds) > REMEMBERED:
             self._seconds.popitem(last=False)
 
@@ -62,6 +74,8 @@ class Fairness:
     def __init__(self) -> None:
         self._owners = Accounts()
         self._kinds = Accounts()  # by (owner, checkpoint and batch key)
+        self._last_units: OrderedDict[tuple[str, Key], int] = OrderedDict()  # by number
+        self._units = 0  # that were charged
         self._passed_over: dict[str, float] = {}  # seconds, by owners who could have moved
         self._turns: dict[str, float] = {}  # seconds that each of them had in their last unit
 
@@ -72,7 +86,8 @@ class Fairness:
     def enter_kind(self, job: Job, jobs: Iterable[Job]) -> None:
         """It is known by now what kind of work a job is for its owner, who has other ``jobs``."""
         own = (o for o in jobs if o.owner == job.owner and o is not job and o.batch_key)
-        self._kinds.enter((job.owner, job.batch_key), {(o.owner, o.batch_key) for o in own})
+        at_work = {(o.owner, o.batch_key) for o in own}
+        self._kinds.enter((job.owner, job.batch_key), at_work, lambda kind: kind[0] == job.owner)
 
     def next_batch(
         self,
@@ -83,9 +98,10 @@ class Fairness:
         """The kind of unit that is due and its jobs; None if nothing is ready.
 
         The least served owner's jobs of one key come first, as many as the row limit has room for,
-        one whatever its size. Others of the same key ride along in the order of their accounts, as
-        long as the unit stays no longer than that owner would wait if the engine were shared
-        evenly: so a picture of two rows is not slowed down by a neighbour's thirty-two.
+        one whatever its size. The units of one kind of work take turns, so that who comes begins
+        beside those that are under way. Others of the same key ride along in the order of their
+        accounts, as long as the unit stays no longer than that owner would wait if the engine were
+        shared evenly: so a picture of two rows is not slowed down by a neighbour's thirty-two.
 
         Args:
             ready: jobs that can move, in the order of arrival, each with its key.
@@ -96,7 +112,11 @@ class Fairness:
             return None
         owner = self._due({job.owner: None for _, job in ready})
         own_keys = dict.fromkeys(key for key, job in ready if job.owner == owner)
-        key = min(own_keys, key=lambda k: self._kinds.seconds((owner, k[:-1])))
+
+        def turn(key: Key) -> tuple[float, int]:
+            return self._kinds.seconds((owner, key[:-1])), self._last_units.get((owner, key), 0)
+
+        key = min(own_keys, key=turn)
         sharing = [job for k, job in ready if k == key]
         unit_cost = cost(key)
         limit = unit_cost.row_limit()
@@ -118,10 +138,15 @@ class Fairness:
     def charge(self, key: Key, jobs: Sequence[Job], rows: Sequence[int], seconds: float) -> None:
         """Share the time of a unit among its jobs by their rows."""
         total = max(1, sum(rows))
+        self._units += 1
         for name in self._passed_over:
             self._passed_over[name] += seconds
         for name in {job.owner for job in jobs}:
             self._passed_over[name] = self._turns[name] = 0.0
+            self._last_units[name, key] = self._units
+            self._last_units.move_to_end((name, key))
+        while len(self._last_units) > REMEMBERED:
+            self._last_units.popitem(last=False)
         for job, own in zip(jobs, rows, strict=True):
             self._owners.charge(job.owner, seconds * own / total)
             self._turns[job.owner] += seconds * own / total
