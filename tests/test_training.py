@@ -25,6 +25,7 @@ from genlab.families.noisy_classifier.network import NoisyClassifier
 from genlab.families.noisy_classifier.train import train_noisy_classifier
 from genlab.families.pixel_diffusion.network import PixelDiffusionPipeline
 from genlab.families.pixel_diffusion.train import train_pixel_diffusion
+from genlab.families.pixel_diffusion.train_flow import train_flow_matching
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.train import elbo_terms, train_vae
 from genlab.formats.model_card import read_card, update_metrics, write_card
@@ -42,6 +43,7 @@ TINY: dict[Callable[..., Trainer], dict[str, Any]] = {
     train_gan: {"steps": 4, "batch_size": 8, "channels": (2, 2), "hidden": 4, "latent_dim": 3},
     train_ahead: {"steps": 2, "batch_size": 8, "generator_updates": 3},
     train_pixel_diffusion: {"steps": 3, "batch_size": 8, "channels": (8, 32)},
+    train_flow_matching: {"steps": 3, "batch_size": 8, "channels": (8, 32)},
     train_noisy_classifier: {"steps": 3, "batch_size": 8},
 }
 NETWORKS = {

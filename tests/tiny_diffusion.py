@@ -10,6 +10,7 @@ from genlab.families.classifier.network import Classifier
 from genlab.families.noisy_classifier.network import NoisyClassifier
 from genlab.families.pixel_diffusion.network import (
     PixelDiffusionPipeline,
+    build_flow_scheduler,
     build_scheduler,
     build_unet,
 )
@@ -24,6 +25,14 @@ def save_tiny_pixel_diffusion(
     pipeline = PixelDiffusionPipeline(build_unet((8, 32)).eval(), build_scheduler())
     pipeline.save_pretrained(root / name, safe_serialization=True)
     write_card(root / name, "pixel_diffusion", f"Tiny {name}", dataset, "", classifier=classifier)
+
+
+def save_tiny_flow(root: Path, name: str = "flow", classifier: str = "noisy") -> None:
+    """The same network as that of the tiny pixel diffusion, taken for a flow's velocity."""
+    torch.manual_seed(0)
+    pipeline = PixelDiffusionPipeline(build_unet((8, 32)).eval(), build_flow_scheduler())
+    pipeline.save_pretrained(root / name, safe_serialization=True)
+    write_card(root / name, "pixel_diffusion", f"Tiny {name}", "mnist", "", classifier=classifier)
 
 
 def save_tiny_noisy_classifier(root: Path, name: str = "noisy", dataset: str = "mnist") -> None:

@@ -62,6 +62,26 @@ def classifier(
     return noise_pred - guidance_scale * sigma * gradient
 
 
+def classifier_of_flow(
+    velocity: Tensor, gradient: Tensor, guidance_scale: float, sigma: float
+) -> Tensor:
+    """Classifier guidance of a flow: what `classifier` takes from eps, taken from eps - x_0.
+
+    On the line x = (1 - sigma) x_0 + sigma eps the velocity v gives eps = x + (1 - sigma) v, so
+    what moves eps by d moves v by d / (1 - sigma) (Zheng et al. 2023, arXiv:2311.13443, section 3).
+
+    Args:
+        velocity: v, (B, ...), of the unconditional model.
+        gradient: grad log p(y | x_t, t) at x_t = x / sqrt((1 - sigma)^2 + sigma^2), the shape of v.
+        guidance_scale: s.
+        sigma: in (0, 1]. At 1 there is nothing of a picture to be seen, and nothing is moved.
+    """
+    if sigma >= 1:
+        return velocity
+    noise = sigma / math.hypot(1 - sigma, sigma)
+    return velocity - guidance_scale * noise / (1 - sigma) * gradient
+
+
 def class_gradient(
     logits: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, timesteps: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:

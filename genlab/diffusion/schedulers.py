@@ -67,12 +67,49 @@ def pixel_scheduler_names() -> tuple[str, ...]:
     return tuple(name for name, row in SCHEDULERS.items() if row.pixels)
 
 
+FLOW = "FlowMatchEulerDiscreteScheduler"
+FLOW_NAMES = ("ddim", "euler")
+"""What may draw from a flow along straight paths: there both are Euler's method.
+
+DDIM puts x_0 and eps together anew at the next sigma, which on x = (1 - sigma) x_0 + sigma eps is a
+step along the velocity eps - x_0; so it is one rule under two names.
+"""
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Whether a scheduler follows straight lines by a predicted velocity."""
+    return type(scheduler).__name__ == FLOW
+
+
 def make_scheduler(name: str, config: Mapping[str, Any]) -> Any:
-    """A fresh scheduler of that name with a checkpoint's noise schedule."""
+    """A fresh scheduler of that name with a checkpoint's noise schedule; a flow's is its own."""
     import diffusers  # takes seconds; who only reads the table does not wait for it
 
+    if config.get("_class_name") == FLOW:
+        return getattr(diffusers, FLOW).from_config(config)
     row = SCHEDULERS[name]
     return getattr(diffusers, row.class_name).from_config(config, **row.config)
+
+
+def set_steps(scheduler: Any, steps: int) -> None:
+    """Make a scheduler ready for so many steps; a flow's are equal pieces of its lines."""
+    if is_flow(scheduler):
+        scheduler.set_timesteps(sigmas=[1 - k / steps for k in range(steps)])
+    else:
+        scheduler.set_timesteps(steps)
+
+
+def first_scale(scheduler: Any) -> float:
+    """The standard deviation of the noise that a scheduler begins with."""
+    return 1.0 if is_flow(scheduler) else float(scheduler.init_noise_sigma)
+
+
+def noised(scheduler: Any, clean: torch.Tensor, noise: torch.Tensor, step: int) -> torch.Tensor:
+    """Clean samples (B, ...) with their noise, as the scheduler has them before ``step``."""
+    t = scheduler.timesteps[step : step + 1].expand(len(clean))
+    if is_flow(scheduler):
+        return scheduler.scale_noise(clean, t, noise)
+    return scheduler.add_noise(clean, noise, t)
 
 
 def step_options(scheduler: Any, **offered: Any) -> dict[str, Any]:
@@ -85,12 +122,16 @@ def step_options(scheduler: Any, **offered: Any) -> dict[str, Any]:
 
 
 def alpha_bar(scheduler: Any, step: int) -> float:
-    """alphabar_t of a scheduler's step ``step``: the share of signal in x_t's variance, in (0, 1].
+    """alphabar_t of a scheduler's step ``step``: the share of signal in x_t's variance, in [0, 1].
 
     The scheduler's tables must lie on the CPU, or every call waits for the device.
     x_t = sqrt(alphabar_t) x_0 + sqrt(1 - alphabar_t) eps; where a scheduler counts in sigmas,
-    x_0 + sigma eps is x_t / sqrt(alphabar_t), so alphabar_t = 1 / (sigma^2 + 1).
+    x_0 + sigma eps is x_t / sqrt(alphabar_t), so alphabar_t = 1 / (sigma^2 + 1). In a flow
+    (1 - sigma) x_0 + sigma eps is x_t sqrt((1 - sigma)^2 + sigma^2); it begins with alphabar = 0.
     """
+    if is_flow(scheduler):
+        noise = float(scheduler.sigmas[step])
+        return (1 - noise) ** 2 / ((1 - noise) ** 2 + noise**2)
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is not None and len(sigmas) == len(scheduler.timesteps) + 1:
         return float(1 / (sigmas[step].double() ** 2 + 1))
@@ -105,7 +146,7 @@ def predicted_clean(
     With the variance-preserving sample x_t and alphabar_t of that step:
     x_0 = (x_t - sqrt(1 - alphabar_t) eps) / sqrt(alphabar_t) for a predicted eps (Ho et al. 2020,
     eq. 15), x_0 = sqrt(alphabar_t) x_t - sqrt(1 - alphabar_t) v for a predicted v (Salimans & Ho
-    2022, appendix D). Nothing is clipped.
+    2022, appendix D), x_0 = x - sigma v for a flow's velocity. Nothing is clipped.
 
     Args:
         scheduler: ready for step ``step`` (its ``step`` not called for it yet); not changed in
@@ -114,6 +155,8 @@ def predicted_clean(
         sample: what the scheduler steps from, (B, ...); unscaled, as the job keeps it.
         step: index into ``scheduler.timesteps``.
     """
+    if is_flow(scheduler):
+        return sample - float(scheduler.sigmas[step]) * model_output
     kind = scheduler.config.prediction_type
     if kind == "sample":
         return model_output
@@ -125,6 +168,20 @@ def predicted_clean(
     else:
         clean = (x_t - noise * model_output) / signal
     return clean.to(sample.dtype)
+
+
+def within_range(
+    scheduler: Any, model_output: torch.Tensor, sample: torch.Tensor, step: int
+) -> torch.Tensor:
+    """A flow's velocity to the clean pixels that it leads to, moved into [-1, 1].
+
+    Schedulers of diffusion do that by themselves (``clip_sample``): other outputs stay.
+    Arguments and result as in `predicted_clean`.
+    """
+    if not is_flow(scheduler):
+        return model_output
+    clean = predicted_clean(scheduler, model_output, sample, step).clamp(-1, 1)
+    return (sample - clean) / float(scheduler.sigmas[step])
 
 
 def kept_steps(total: int, most: int) -> list[int]:

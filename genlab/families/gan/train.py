@@ -180,7 +180,7 @@ TRAINING: dict[str, TrainingConfig] = {
         train_gan,
         "A DCGAN on garments.",
         "Textures and prints that the VAE cannot draw.",
-        {"steps": 7000},
+        {"steps": 16_000},
     ),
 }
 """The checkpoints that this loop made, by name."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from genlab.diffusion.schedulers import FLOW, FLOW_NAMES
 from genlab.engine.events import Result
 from genlab.evaluation.figures import AS_ASKED, CLASSES, CONFIDENCE, FID, SECONDS, SHARPNESS
 from genlab.families.description import (
@@ -21,6 +22,7 @@ from genlab.families.description import (
 from genlab.families.pixel_diffusion.layout import check, count_parameters
 from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusionRequest
 from genlab.families.pixel_diffusion.scales import measured_scales
+from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, UserError, parse_request
 
@@ -28,12 +30,33 @@ PREVIEW_EVERY = 5  # steps of a compared column; what it has to show costs next 
 
 
 def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
-    """``scales``: see `measured_scales`; ``classifier``: the one that its guidance follows."""
-    return {"scales": measured_scales(path), "classifier": card.get("classifier")}
+    """``scales``: see `measured_scales`; ``classifier``: the one that its guidance follows.
+
+    ``flow``: whether it was taught velocities along straight paths instead of noise.
+    """
+    scheduler = read_json(path / "scheduler" / "scheduler_config.json").get("_class_name")
+    return {
+        "scales": measured_scales(path),
+        "classifier": card.get("classifier"),
+        "flow": scheduler == FLOW,
+    }
 
 
 def check_request(request: PixelDiffusionRequest, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError unless the classifier to follow is there and for the same data set."""
+    """Raise UserError unless the classifier to follow is there and for the same data set.
+
+    A flow along straight paths has no noise to add and one rule to draw by.
+    """
+    if metadata.facts.get("flow"):
+        if request.scheduler not in FLOW_NAMES:
+            raise UserError(
+                f"{request.checkpoint} is a flow, so scheduler must be one of "
+                f"{', '.join(FLOW_NAMES)}, but is {request.scheduler!r}."
+            )
+        if request.eta:
+            raise UserError(
+                f"{request.checkpoint} is a flow, so eta must be 0, but is {request.eta:g}."
+            )
     if request.guidance != "classifier" and request.classifier is None:
         return
     name = request.classifier or metadata.facts.get("classifier")
@@ -142,5 +165,5 @@ FAMILY = FamilyDescription(
     strip=(SECONDS, SHARPNESS, CONFIDENCE, FID, AS_ASKED, CLASSES),
     own_figures=class_adherence,
     evaluate="genlab.families.pixel_diffusion.evaluate:evaluate",
-    training="genlab.families.pixel_diffusion.train:TRAINING",
+    training="genlab.families.pixel_diffusion.trainings:TRAINING",
 )  # fmt: skip

@@ -5,6 +5,7 @@ Knows no network and no queue.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genlab.diffusion import guidance
-from genlab.diffusion.schedulers import alpha_bar, predicted_clean
+from genlab.diffusion.schedulers import alpha_bar, is_flow, predicted_clean
 from genlab.engine.tensors import to_uint8
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
 
@@ -34,20 +35,44 @@ def all_finite(*tensors: Tensor | None) -> Tensor:
 
 
 def model_input(scheduler: Any, x_t: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """The variance-preserving x_t, (B, 1, H, W), and its timesteps, (B,), on the CPU."""
+    """What the UNet sees: x_t in its scale, (B, 1, H, W), and its timesteps, (B,), on the CPU."""
     t = scheduler.timesteps[step]
-    return scheduler.scale_model_input(x_t, t), t.float().expand(len(x_t))
+    if not is_flow(scheduler):
+        x_t = scheduler.scale_model_input(x_t, t)
+    return x_t, t.float().expand(len(x_t))
+
+
+def classifier_input(
+    scheduler: Any, x_t: Tensor, step: int, alphas_cumprod: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What a classifier of noisy pictures sees: the variance-preserving x_t, and its timesteps.
+
+    Args:
+        scheduler: ready for ``step``; diffusion's own has the classifier's timesteps.
+        x_t: as the scheduler has it, (B, 1, H, W).
+        step: index into ``scheduler.timesteps``.
+        alphas_cumprod: alphabar of each timestep that the classifier was trained on, (T,), falling;
+            on a flow's lines the timestep is the one with as much signal, a fraction included.
+    """
+    if not is_flow(scheduler):
+        return model_input(scheduler, x_t, step)
+    sigma, signal = float(scheduler.sigmas[step]), alpha_bar(scheduler, step)
+    t = float(np.interp(-signal, -alphas_cumprod.numpy(), np.arange(len(alphas_cumprod))))
+    return x_t / math.hypot(1 - sigma, sigma), torch.full((len(x_t),), t)
 
 
 def guided_noise(
     request: PixelDiffusionRequest, scheduler: Any, step: int, prediction: Prediction
 ) -> Tensor:
-    """The noise prediction under a request's guidance, (count, 1, H, W)."""
+    """The UNet's output under a request's guidance, (count, 1, H, W): eps, or a velocity."""
     uncond, cond, scale = prediction.uncond, prediction.cond, request.guidance_scale
     if uncond is None:
         assert cond is not None
         return cond
     if request.guidance == "classifier" and prediction.gradient is not None:
+        if is_flow(scheduler):
+            sigma = float(scheduler.sigmas[step])
+            return guidance.classifier_of_flow(uncond, prediction.gradient, scale, sigma)
         return guidance.classifier(uncond, prediction.gradient, scale, alpha_bar(scheduler, step))
     return uncond if cond is None else guidance.classifier_free(uncond, cond, scale)
 
@@ -64,7 +89,7 @@ def trajectory_frame(
 
     ``timesteps``; ``alpha_bar``, the share of signal in the variance of x_t; ``x_t``, the noisy
     picture; ``guided``, ``uncond`` and ``cond``, the clean ones behind the predictions;
-    ``guidance_norm``, the L2 norm of what guidance adds to eps_u;
+    ``guidance_norm``, the L2 norm of what guidance adds to eps_u (to a velocity, in a flow);
     ``confidence``, p(y | x_t, t); ``gradient``, float16 (count, H, W).
     """
 

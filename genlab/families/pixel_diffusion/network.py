@@ -1,4 +1,4 @@
-"""A class-conditional DDPM in pixel space, in the stock diffusers layout. It knows no engine."""
+"""A class-conditional DDPM or flow in pixel space, in the stock diffusers layout. No engine."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DModel,
+)
 from diffusers.utils.pil_utils import numpy_to_pil
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from genlab.diffusion import guidance
+from genlab.diffusion.schedulers import set_steps, step_options, within_range
 from genlab.families.pixel_diffusion.layout import CLASSES, NULL_LABEL
 
 PATCH = 2
@@ -41,8 +47,8 @@ def build_unet(channels: tuple[int, int] = (32, 64), size: int = 28) -> UNet2DMo
     )
 
 
-def predict_noise(unet: UNet2DModel, x_t: Tensor, timesteps: Tensor, labels: Tensor) -> Tensor:
-    """The UNet's eps for noisy images, the same shape as x_t.
+def predict(unet: UNet2DModel, x_t: Tensor, timesteps: Tensor, labels: Tensor) -> Tensor:
+    """What the UNet says of noisy images, the same shape: eps, or a flow's velocity.
 
     Args:
         unet: takes blocks of p x p pixels as p^2 channels; p is read off its config.
@@ -69,17 +75,27 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
+def build_flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """Straight lines from noise to pictures, of which Euler's method takes equal pieces.
+
+    The UNet predicts their velocity, eps - x_0; its timestep is 1000 sigma.
+    """
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
+
+
 class PixelDiffusionPipeline(DiffusionPipeline):
     """Digits from noise: UNet and scheduler, saved and opened as any diffusers pipeline.
 
     Args:
-        unet: `UNet2DModel` with CLASSES + 1 class embeddings, see `predict_noise`.
-        scheduler: any scheduler that predicts eps.
+        unet: `UNet2DModel` with CLASSES + 1 class embeddings, see `predict`.
+        scheduler: any scheduler that predicts eps, or that of a flow, which predicts a velocity.
     """
 
     model_cpu_offload_seq = "unet"
 
-    def __init__(self, unet: UNet2DModel, scheduler: DDIMScheduler) -> None:
+    def __init__(
+        self, unet: UNet2DModel, scheduler: DDIMScheduler | FlowMatchEulerDiscreteScheduler
+    ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
 
@@ -98,12 +114,12 @@ class PixelDiffusionPipeline(DiffusionPipeline):
         eta: float = 0.0,
         generator: Sequence[torch.Generator] | None = None,
     ) -> list[Image.Image]:
-        """One picture a label, by DDIM (arXiv:2010.02502) and classifier-free guidance.
+        """One picture a label, by DDIM (arXiv:2010.02502) or along a flow, classifier-free guided.
 
         Args:
             labels: 0..9, or NULL_LABEL for any class.
             guidance_scale: s in eps_u + s (eps_c - eps_u); 1 needs the conditional prediction only.
-            eta: 0 is DDIM, 1 has the variance of DDPM.
+            eta: 0 is DDIM, 1 has the variance of DDPM; a flow has none.
             generator: one CPU generator an image, for its noise.
         """
         classes = torch.tensor(labels, device=self.device)
@@ -112,16 +128,18 @@ class PixelDiffusionPipeline(DiffusionPipeline):
         x_t = torch.stack([torch.randn((1, size, size), generator=g) for g in owned])
         x_t = x_t.to(self.device)
         null = torch.full_like(classes, NULL_LABEL)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        set_steps(self.scheduler, num_inference_steps)
+        options = step_options(
+            self.scheduler, eta=eta, generator=owned, use_clipped_model_output=True
+        )
         progress_bar: Any = self.progress_bar  # whose type diffusers hides
-        for t in progress_bar(self.scheduler.timesteps):
-            times = t.expand(rows)
-            noise_pred = predict_noise(self.unet, x_t, times, classes)
+        for step, t in enumerate(progress_bar(self.scheduler.timesteps)):
+            times = t.to(self.device).expand(rows)
+            output = predict(self.unet, x_t, times, classes)
             if guidance_scale != 1:
-                uncond = predict_noise(self.unet, x_t, times, null)
-                noise_pred = guidance.classifier_free(uncond, noise_pred, guidance_scale)
-            x_t = self.scheduler.step(
-                noise_pred, t, x_t, eta=eta, generator=owned, use_clipped_model_output=True
-            ).prev_sample
+                uncond = predict(self.unet, x_t, times, null)
+                output = guidance.classifier_free(uncond, output, guidance_scale)
+            output = within_range(self.scheduler, output, x_t, step)
+            x_t = self.scheduler.step(output, t, x_t, **options).prev_sample
         pictures = (x_t.clamp(-1, 1) + 1) / 2  # (B, 1, H, W)
         return numpy_to_pil(pictures.permute(0, 2, 3, 1).cpu().numpy())

@@ -17,7 +17,15 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from genlab.diffusion import guidance
-from genlab.diffusion.schedulers import make_scheduler, predicted_clean, step_options
+from genlab.diffusion.schedulers import (
+    first_scale,
+    make_scheduler,
+    noised,
+    predicted_clean,
+    set_steps,
+    step_options,
+    within_range,
+)
 from genlab.diffusion.trajectory import Trajectory
 from genlab.engine.device import Device
 from genlab.engine.events import Result
@@ -31,6 +39,7 @@ from genlab.families.pixel_diffusion import layout
 from genlab.families.pixel_diffusion.guided import (
     Prediction,
     all_finite,
+    classifier_input,
     guided_noise,
     model_input,
     trajectory_frame,
@@ -38,7 +47,8 @@ from genlab.families.pixel_diffusion.guided import (
 from genlab.families.pixel_diffusion.network import (
     NULL_LABEL,
     PixelDiffusionPipeline,
-    predict_noise,
+    build_scheduler,
+    predict,
 )
 from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusionRequest
 from genlab.families.walk_noise import first_noise, walk_generators
@@ -88,10 +98,11 @@ class PixelDiffusionRunner(Runner):
         self.unet = pipeline.unet.eval().to(device.torch)
         self.scheduler_config = pipeline.scheduler.config
         self.size = pipeline.image_size
-        self._noise_pred = device.graph(lambda *row: predict_noise(self.unet, *row), self.unet)
+        self._noise_pred = device.graph(lambda *row: predict(self.unet, *row), self.unet)
         self._classifier = classifier
         self._find = find
         self._classifiers: dict[str, NoisyClassifier] = {}
+        self._alphas_cumprod = build_scheduler().alphas_cumprod  # that they were trained on
 
     @classmethod
     def open(cls, metadata: ModelMetadata, device: Device, find: Find) -> Self:
@@ -124,7 +135,7 @@ class PixelDiffusionRunner(Runner):
 
     def _begin(self, request: PixelDiffusionRequest) -> PixelState:
         scheduler = make_scheduler(request.scheduler, self.scheduler_config)
-        scheduler.set_timesteps(request.num_inference_steps)
+        set_steps(scheduler, request.num_inference_steps)
         owned = walk_generators(request)
         noise = first_noise(request, owned, (1, self.size, self.size)).to(self.device.torch)
         targets = torch.tensor(request.target_classes, device=self.device.torch)
@@ -152,7 +163,7 @@ class PixelDiffusionRunner(Runner):
     ) -> tuple[int, Tensor]:
         """The scheduler's step that a job begins with, and the x_t of it, (count, 1, H, W)."""
         if not isinstance(request, DenoiseRequest):
-            return 0, noise * scheduler.init_noise_sigma
+            return 0, noise * first_scale(scheduler)
         if request.clean.shape != (self.size, self.size):
             raise UserError(
                 f"{request.checkpoint} draws {self.size} x {self.size} pictures, so it cannot go "
@@ -163,8 +174,7 @@ class PixelDiffusionRunner(Runner):
         if hasattr(scheduler, "set_begin_index"):  # those that count their steps
             scheduler.set_begin_index(begin)
         clean = to_tensor(request.clean[None]).to(noise).expand_as(noise)
-        t = scheduler.timesteps[begin : begin + 1].expand(len(noise))
-        return begin, scheduler.add_noise(clean, noise, t)
+        return begin, noised(scheduler, clean, noise, begin)
 
     def total_steps(self, job: Job) -> int:
         return len(job.state.scheduler.timesteps) - job.state.begin
@@ -186,7 +196,7 @@ class PixelDiffusionRunner(Runner):
         pieces = iter(noise_pred.split([len(labels) for _, _, labels in rows]))
         parts = [{name: next(pieces) for name in state.labels} for state in states]
         following = [k for k, state in enumerate(states) if state.classifier is not None]
-        slopes = self._gradients([states[k] for k in following], [inputs[k] for k in following])
+        slopes = self._gradients([(states[k], jobs[k].step) for k in following])
         for k, (gradient, log_prob) in zip(following, slopes, strict=True):
             parts[k] |= {"gradient": gradient, "log_prob": log_prob}
         return [Prediction(**part) for part in parts]
@@ -209,7 +219,7 @@ class PixelDiffusionRunner(Runner):
                 job.step,
                 lambda: trajectory_frame(request, scheduler, x_t, step, prediction, noise_pred),
             )
-        t = scheduler.timesteps[step]
+        noise_pred, t = within_range(scheduler, noise_pred, x_t, step), scheduler.timesteps[step]
         state.x_t = scheduler.step(noise_pred, t, x_t, **state.options).prev_sample
 
     def preview(self, jobs: Sequence[Job]) -> list[np.ndarray | None]:
@@ -237,12 +247,17 @@ class PixelDiffusionRunner(Runner):
     # --- the classifier ---------------------------------------------------------------------
 
     def _gradients(
-        self, states: Sequence[PixelState], inputs: Sequence[tuple[Tensor, Tensor]]
+        self, followers: Sequence[tuple[PixelState, int]]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Gradient (count, 1, H, W) and log p (count,) for each state, from one call for all."""
-        if not states:
+        """Gradient (count, 1, H, W) and log p (count,) for states at a job's step, by one call."""
+        if not followers:
             return []
+        states = [state for state, _ in followers]
         network = self._classifiers[states[0].classifier or ""]  # a batch key holds one only
+        inputs = [
+            classifier_input(s.scheduler, s.x_t, s.begin + step, self._alphas_cumprod)
+            for s, step in followers
+        ]
 
         def gradient(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
             slopes, log_probs = guidance.class_gradient(network, x_t, t, labels)

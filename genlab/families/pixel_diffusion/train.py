@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from diffusers import UNet2DModel
@@ -15,9 +17,8 @@ from genlab.families.pixel_diffusion.network import (
     PixelDiffusionPipeline,
     build_scheduler,
     build_unet,
-    predict_noise,
+    predict,
 )
-from genlab.training.config import TrainingConfig
 from genlab.training.data import Minibatches, to_network
 from genlab.training.trainer import Trainer, warmup_cosine
 
@@ -48,21 +49,12 @@ def train_pixel_diffusion(
         label_dropout: the share of labels that are not told.
         ema: decay of the moving average of the weights that is written.
     """
-    torch.manual_seed(0)
-    with torch.device(device):
-        unet = build_unet(channels)
-    average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(ema))
+    learner = Learner.begin(work, device, steps, learning_rate, ema, channels)
+    unet, optimizer, trainer = learner.unet, learner.optimizer, learner.trainer
     scheduler = build_scheduler()
     alphas_cumprod = scheduler.alphas_cumprod.to(device)
-    optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01
-    )
-    schedule = warmup_cosine(optimizer, steps, warmup=300)
     batches = Minibatches(len(images), batch_size)
-    modules = {"unet": unet, "ema": average}
-    trainer = Trainer(work, steps, modules, {"optimizer": optimizer}, {"schedule": schedule})
 
-    unet.train()
     for step in trainer.steps():
         # 1. data to device: pictures, labels (some not told), a timestep and noise for each
         chosen = batches.indices(step)
@@ -76,7 +68,7 @@ def train_pixel_diffusion(
         # 3. forward: noise the pictures up to t (eq. 4), and predict that noise
         alpha_bar = alphas_cumprod[t][:, None, None, None]
         x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
-        eps_pred = predict_noise(unet, x_t, t, y)
+        eps_pred = predict(unet, x_t, t, y)
         # 4. loss: eq. 14, the simple one
         loss = F.mse_loss(eps_pred, eps)
         # 5. backward
@@ -84,15 +76,58 @@ def train_pixel_diffusion(
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         # 6. step
         optimizer.step()
-        schedule.step()
-        average.update_parameters(unet)
+        learner.stepped()
         trainer.log(loss=loss)
 
-    trained = average.module.eval().cpu()
-    assert isinstance(trained, UNet2DModel)
-    PixelDiffusionPipeline(trained, scheduler).save_pretrained(folder, safe_serialization=True)
-    trainer.write_loss_curve(folder / "loss.png")
+    learner.write(folder, scheduler)
     return trainer
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A UNet in training: its moving average, its optimizer and learning rate, its progress."""
+
+    unet: UNet2DModel
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    trainer: Trainer
+
+    @classmethod
+    def begin(
+        cls,
+        work: Path,
+        device: str,
+        steps: int,
+        learning_rate: float,
+        ema: float,
+        channels: tuple[int, int],
+    ) -> Self:
+        """Random weights, or those that a training in ``work`` has reached."""
+        torch.manual_seed(0)
+        with torch.device(device):
+            unet = build_unet(channels)
+        average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(ema))
+        optimizer = torch.optim.AdamW(
+            unet.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01
+        )
+        schedule = warmup_cosine(optimizer, steps, warmup=300)
+        modules = {"unet": unet, "ema": average}
+        trainer = Trainer(work, steps, modules, {"optimizer": optimizer}, {"schedule": schedule})
+        unet.train()
+        return cls(unet, average, optimizer, schedule, trainer)
+
+    def stepped(self) -> None:
+        """The optimizer has made a step: the average and the learning rate follow."""
+        self.schedule.step()
+        self.average.update_parameters(self.unet)
+
+    def write(self, folder: Path, scheduler: Any) -> None:
+        """The averaged weights as a pipeline with its scheduler, and the curve of the loss."""
+        trained = self.average.module.eval().cpu()
+        assert isinstance(trained, UNet2DModel)
+        PixelDiffusionPipeline(trained, scheduler).save_pretrained(folder, safe_serialization=True)
+        self.trainer.write_loss_curve(folder / "loss.png")
 
 
 def spread_timesteps(count: int, total: int) -> Tensor:
@@ -102,36 +137,3 @@ def spread_timesteps(count: int, total: int) -> Tensor:
     (Kingma et al. 2021, arXiv:2107.00630, appendix I.1).
     """
     return ((torch.arange(count) + torch.rand(count)) / count * total).long()
-
-
-IN_CLASS = (
-    "One network gives the unconditional and the conditional prediction, so every kind of guidance "
-    "can be put side by side from the same noise; and few steps beside many."
-)
-PLOTS = {"scales.png": "Accuracy, FID and diversity against guidance_scale"}
-
-TRAINING: dict[str, TrainingConfig] = {
-    "ddpm-mnist": TrainingConfig(
-        "pixel_diffusion",
-        "Pixel diffusion, MNIST",
-        "mnist",
-        train_pixel_diffusion,
-        "A denoising diffusion model of digits, in pixel space, told the class or not.",
-        IN_CLASS,
-        {"steps": 10_000},
-        card={"classifier": "mnist-noisy-classifier"},
-        plots=PLOTS,
-    ),
-    "ddpm-fashion": TrainingConfig(
-        "pixel_diffusion",
-        "Pixel diffusion, Fashion-MNIST",
-        "fashion",
-        train_pixel_diffusion,
-        "A denoising diffusion model of garments, in pixel space, told the class or not.",
-        IN_CLASS,
-        {"steps": 5_500},
-        card={"classifier": "fashion-noisy-classifier"},
-        plots=PLOTS,
-    ),
-}
-"""The checkpoints that this loop made, by name."""
