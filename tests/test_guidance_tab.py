@@ -35,9 +35,10 @@ SCALES = {
     "scheduler": "dpmpp-2m",
 }
 DDPM = model("ddpm", "pixel_diffusion", "mnist", facts={"scales": SCALES})
+FLOW = model("flow", "pixel_diffusion", "mnist", facts={"flow": True})
 ALONE = model("ddpm-alone", "pixel_diffusion", "nowhere")
 JUDGE = model("judge", "classifier", "fashion", facts={"classes": GARMENTS})
-REGISTRY: Any = ListedRegistry(DDPM, ALONE, JUDGE, refused={"ddpm-alone": "It cannot."})
+REGISTRY: Any = ListedRegistry(DDPM, FLOW, ALONE, JUDGE, refused={"ddpm-alone": "It cannot."})
 VALUES = ("ddpm", "3 1", 5, 4, 8, 2, 3, "ddim", 0)
 """Of the controls, in their order."""
 
@@ -170,7 +171,7 @@ def test_every_mode_has_its_pictures_measured_where_they_are_drawn() -> None:
     context = app(FakeClient())
     cells = [
         *side_by_side.cells_of(context, inputs()),
-        *steps.cells_of(context, "none", inputs()),
+        *steps.cells_of(context.registry, "none", inputs()),
         *scale.cells_of(context, 20, inputs()),
     ]
     assert len(cells) == 3 + 7 + 12
@@ -179,11 +180,30 @@ def test_every_mode_has_its_pictures_measured_where_they_are_drawn() -> None:
 
 def test_steps_and_scales_are_what_the_rows_say() -> None:
     context = app(FakeClient())
-    swept = [cell.requests[0] for cell in steps.cells_of(context, "classifier", inputs())]
+    swept = [cell.requests[0] for cell in steps.cells_of(context.registry, "classifier", inputs())]
     assert [r.num_inference_steps for r in swept] == [1, 2, 5, 10, 25, 50, 100]  # type: ignore[attr-defined]
     scales = [cell.requests[0] for cell in scale.cells_of(context, 20, inputs())]
     assert [r.guidance_scale for r in scales] == [0, 1, 2, 4, 8, 16] * 2  # type: ignore[attr-defined]
     assert {(r.count, r.labels) for r in scales} == {(20, tuple(range(10)))}  # type: ignore[attr-defined]
+
+
+def test_two_models_take_the_same_steps_from_the_same_noise_each_by_a_rule_that_it_has() -> None:
+    cells = steps.cells_of(REGISTRY, "none", inputs(scheduler="dpmpp-2m"), "flow")
+    own, beside = ([cell.requests[0] for cell in part] for part in (cells[:7], cells[7:]))
+    assert {r.checkpoint for r in own} == {"ddpm"}
+    assert {r.checkpoint for r in beside} == {"flow"}
+    assert {r.scheduler for r in own} == {"dpmpp-2m"}  # type: ignore[attr-defined]
+    assert {r.scheduler for r in beside} == {"ddim"}  # type: ignore[attr-defined]
+    for a, b in zip(own, beside, strict=True):
+        assert (a.seed, a.count, a.num_inference_steps) == (b.seed, b.count, b.num_inference_steps)  # type: ignore[attr-defined]
+
+
+def test_a_diffusion_is_put_beside_the_flow_of_its_data() -> None:
+    garments = model("a-garments", "pixel_diffusion", "fashion")
+    assert steps.twin_of(DDPM, [DDPM]) is None
+    assert steps.twin_of(DDPM, [garments, DDPM]) is garments
+    assert steps.twin_of(DDPM, [garments, DDPM, ALONE, FLOW]) is FLOW
+    assert steps.twin_of(FLOW, [garments, DDPM, FLOW]) is DDPM
 
 
 # --- side by side -----------------------------------------------------------------------------

@@ -23,7 +23,8 @@ Elements that tests, the lab guide and screenshots name by id:
   -classifier-scale, -scheduler, -eta, -modes; side by side: guidance-generate, -stop, -status, and
   guidance-<none | classifier | classifier-free>-gallery and -strip; filmstrip: guidance-film,
   guidance-film-picture, -generate, -stop, -status, -step, -shown, -confidence, -push; steps:
-  guidance-ladder-method, -generate, -stop, -status, -<number of steps>; scale:
+  guidance-ladder-method, -beside, -generate, -stop, -status, -<number of steps>,
+  -beside-<number of steps>; scale:
   guidance-scales-samples, -generate, -stop, -status, -measured, -plots, -label-accuracy, -fid,
   -diversity, -<classifier | classifier-free>-<scale>.
 - Stable Diffusion: sd-checkpoint, sd-prompt, sd-unknown-words, sd-examples, sd-negative-prompt,
@@ -36,7 +37,7 @@ Elements that tests, the lab guide and screenshots name by id:
 - Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
   compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
   compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,
-  compare-toybox, compare-real; compare-another and its card, compare-yours.
+  compare-flow, compare-toybox, compare-real; compare-another and its card, compare-yours.
 - A visitor's own checkpoint, with vae, gan or compare in front: -own, -own-file, -own-dataset,
   -own-hub, -own-status, -own-diagram, -own-corrections, -own-again; -own-hidden, -output, -range,
   -invert, -label-first, -size, -classes, -eps.
