@@ -296,7 +296,7 @@ def _nan_from(network: nn.Module) -> Iterator[list[bool]]:
 def _spoil(answer: Any) -> Any:
     """The same with NaN for every number."""
     if isinstance(answer, torch.Tensor):
-        return torch.full_like(answer, float("nan")) if answer.is_floating_point() else answer
+        return answer * float("nan") if answer.is_floating_point() else answer
     if isinstance(answer, dict):  # a ModelOutput, too
         for key in list(answer):
             answer[key] = _spoil(answer[key])

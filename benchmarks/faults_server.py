@@ -108,7 +108,7 @@ def running(
 
 def answer(house: Running, count: int = 2) -> str:
     """What one call of the API gives: "pictures", or the error's text."""
-    arguments = ["vae-mnist-20d", 1, count, 1.0]
+    arguments = ["vae-mnist-20d", 1, count, 1.0, None]
     with httpx.Client(timeout=120) as client:
         joined = client.post(
             f"{house.url}gradio_api/call/vae_sample",

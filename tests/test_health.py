@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
+import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -316,3 +319,22 @@ def test_a_page_knows_its_teacher() -> None:
     assert context.teacher.has_key
     assert context.teacher.knows("sesame")
     assert not context.teacher.knows("open")
+
+
+def test_a_log_that_cannot_be_written_loses_lines_and_ends_nobodys_waiting(monkeypatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            self.write("")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    logs.lose_what_cannot_be_written()
+    try:
+        raise ValueError
+    except ValueError:
+        traceback.print_exc()  # as Gradio does before it answers
+    sys.stderr.flush()
+    assert not sys.stderr.isatty()

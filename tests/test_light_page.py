@@ -55,6 +55,18 @@ def test_a_frame_builds_no_component(page, monkeypatch):
     assert built == []
 
 
+def test_a_scripts_call_with_too_few_values_gets_a_sentence():
+    def sample(name: str, seed: int) -> str:
+        return name * seed
+
+    with LightPage() as page:
+        gr.api(sample, api_name="sample")
+    [event] = page.fns.values()
+    with pytest.raises(gr.Error, match=r"^'?sample takes 2 values, but 1 came: a call over plain"):
+        page.validate_inputs(event, ["vae"])
+    page.validate_inputs(event, ["vae", 1])
+
+
 @pytest.mark.parametrize("api_visibility", ["private", "public"])
 def test_the_end_of_a_run_draws_over_nothing_and_is_a_scripts_result(api_visibility):
     with LightPage() as page:

@@ -6,6 +6,7 @@ fields. What people wrote into it is left out unless a setting asks for it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from datetime import UTC, datetime
@@ -63,6 +64,39 @@ def described(request: BaseModel, prompts: bool) -> dict[str, Any]:
 
 def _is_personal(field: str) -> bool:
     return field.endswith("prompt")
+
+
+def lose_what_cannot_be_written() -> None:
+    """Let stdout and stderr be `Unfailing`."""
+    for name in ("stdout", "stderr"):
+        own = getattr(sys, name)
+        if own is not None and not isinstance(own, Unfailing):
+            setattr(sys, name, Unfailing(own))
+
+
+class Unfailing:
+    """A text stream of which no write fails: a full disk loses lines of a log, not an answer.
+
+    Others' code prints tracebacks while somebody waits, and an error in that ends the waiting of
+    nobody.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's own; what cannot be written is dropped."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream's own."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class _WithoutPrompts(logging.Formatter):

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 def prepare(settings: Settings, host: Host) -> None:
     """Make the process ready to serve; raises UserError without an address or a folder to serve."""
+    logs.lose_what_cannot_be_written()
     logs.set_up(settings.log, settings.log_prompts)
     for sentence in unknown_settings():
         log.warning("%s", sentence)

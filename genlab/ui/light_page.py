@@ -38,6 +38,17 @@ class LightPage(gr.Blocks):
             return list(predictions)
         return await super().postprocess_data(block_fn, predictions, state)
 
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        """Raise gr.Error with one sentence if a script's call has too few values."""
+        wanted = len(block_fn.inputs)
+        if len(inputs) < wanted and block_fn.api_name:
+            raise gr.Error(
+                f"{block_fn.api_name} takes {wanted} values, but {len(inputs)} came: a call over "
+                "plain HTTP names all of them, null for those that are not set.",
+                print_exception=False,
+            )
+        super().validate_inputs(block_fn, inputs)
+
     def handle_streaming_diffs(
         self, block_fn: Any, data: list[Any], *args: Any, final: bool, **kwargs: Any
     ) -> list[Any]:
