@@ -14,6 +14,7 @@ STYLES = (
     "components/bring.css",
     "tabs/guide/guide.css",
     "state/share.css",
+    "state/present.css",
     "teacher/lesson.css",
     "tabs/vae/plane.css",
     "tabs/latents/latents.css",

@@ -1,7 +1,7 @@
 /* The address of the page in the browser: it holds tab, mode and every control that differs from its
    default, and follows them. What an address says is read by the server (genlab/ui/state/address.py). */
 window.genlab = (() => {
-  const OTHERS = ["lang", "view", "logs", "deep_link"];
+  const OTHERS = ["lang", "view", "logs", "deep_link", "present"];
   const PAUSE = 300; // milliseconds: browsers refuse an address that changes all the time
   const PATIENCE = 10000; // milliseconds until a button that is to be pressed must be there
   let spec = null; // what there is: the tabs with their modes, the controls with their defaults

@@ -17,7 +17,7 @@ from genlab.requests import UserError
 from genlab.ui.state.controls import Control, Known, Tab
 
 LONGEST = 16_000  # characters; browsers and proxies take few more
-OTHERS = ("lang", "view", "logs", "deep_link")
+OTHERS = ("lang", "view", "logs", "deep_link", "present")
 """Parameters that are not about controls, besides those of Gradio and Spaces, ``__...``."""
 
 

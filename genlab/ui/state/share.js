@@ -58,8 +58,8 @@
   };
 
   document.addEventListener("click", event => {
-    const button = event.target.closest?.("[data-share]");
-    if (button) actions[button.dataset.share](button.closest(".share"));
+    const button = event.target.closest?.("[data-share]"); // present.js has its own
+    if (button?.dataset.share in actions) actions[button.dataset.share](button.closest(".share"));
     if (event.target.matches?.("dialog.share-code")) event.target.close();
   });
 })();

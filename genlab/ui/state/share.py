@@ -1,4 +1,7 @@
-"""Copy link, QR code, Reset and Export of what is open, and what they are served. Knows no tab."""
+"""Copy link, QR code, Reset, Present and Export of what is open, and what they are served.
+
+Knows no tab.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,20 @@ TOOLS = """<div class="share" role="group" aria-label="Share what is open">
 <button type="button" data-share="copy">Copy link</button>
 <button type="button" data-share="code">QR code</button>
 <button type="button" data-share="reset">Reset</button>
+<button type="button" data-share="present">Present</button>
 <details><summary>Export</summary><div>
 <button type="button" data-share="png">What is shown, as PNG</button>
 <button type="button" data-share="csv">Figures, as CSV</button>
 <button type="button" data-share="zip">Pictures with their recipes, as ZIP</button></div></details>
 <span role="status"></span></div>
+<div class="leave"><button type="button" data-leave>Leave the presenter view</button></div>
 <dialog class="share-code" aria-label="QR code of this page"><img alt="QR code of the link below">
 <p class="link"></p><p class="note" role="status"></p>
 <form method="dialog"><button>Close</button></form></dialog>"""
 """The buttons; ``share.js`` listens to them."""
 
 
-SCRIPTS = tuple(Path(__file__).with_name(name) for name in ("share.js", "export.js"))
+SCRIPTS = tuple(Path(__file__).with_name(name) for name in ("share.js", "export.js", "present.js"))
 
 
 def addresses() -> list[str]:
