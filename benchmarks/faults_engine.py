@@ -151,12 +151,13 @@ def killed_workers(house: House, kills: int = 6) -> Report:
 def models_that_leave() -> Report:
     """There is room for one model at a time, and visitors ask for all of them."""
     report = Report("models take turns in too little memory")
-    with House() as house:
-        requests = [sampled(k) for k in range(60)]
-        house.draw_alone(requests)
+    requests = [sampled(k) for k in range(60)]
+    with House() as large:
+        large.draw_alone(requests)
+        largest = max(runner.nbytes for runner in large.cores[-1].cache.loaded().values())
+    with House(memory_gb=1.01 * largest / 1e9) as house:
+        house.know(large)
         cache = house.cores[-1].cache
-        largest = max(runner.nbytes for runner in cache.loaded().values())
-        cache.memory_bytes = 1.01 * largest
         ended = [house.submit(r, f"visitor {k % 12}") for k, r in enumerate(requests)]
         for request, one in zip(requests, ended, strict=True):
             house.check(report, request, one.wait(PATIENCE))

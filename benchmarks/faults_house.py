@@ -145,6 +145,10 @@ class House:
                     raise RuntimeError(f"{request!r} cannot be drawn: {event}")
                 self._alone[repr(request)] = event.images
 
+    def know(self, other: House) -> None:
+        """Take over what another house has drawn alone."""
+        self._alone |= other._alone
+
     def is_right(self, request: Request, result: Result) -> bool:
         """Whether a result has the pictures that were drawn alone."""
         alone = self._alone[repr(request)].astype(int)
