@@ -30,6 +30,7 @@ from genlab.ui.teacher.layout import lesson_tags
 from genlab.ui.teacher.routes import MAX_BODY, lesson_routes
 from tests.fake_client import FakeClient, FakeRegistry
 
+NOTHING = {"shown": None, "frozen": False, "vote": None, "wall": None}
 TEACHER, STUDENT = "t" * 40, "s" * 40
 REQUEST = VAERequest(checkpoint="vae", count=1, seed=1)
 
@@ -106,7 +107,7 @@ def test_a_teacher_who_is_gone_holds_nobody_for_ever() -> None:
     lesson.admit("page")
     assert state_of(lesson)["shown"]
     clock.now += LESSON_SECONDS
-    assert state_of(lesson) == {"shown": None, "frozen": False}
+    assert state_of(lesson) == NOTHING
 
 
 def test_only_so_many_pages_are_signed_in() -> None:
@@ -149,13 +150,29 @@ def test_a_wrong_key_signs_nobody_in(browser: TestClient) -> None:
     assert "this is not the teacher's key" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("action", ["show", "freeze", "end", "waiting", "cancel", "sign-out"])
+@pytest.mark.parametrize(
+    "action",
+    [
+        "show",
+        "freeze",
+        "end",
+        "waiting",
+        "cancel",
+        "sign-out",
+        "ask",
+        "voters",
+        "reveal",
+        "end-vote",
+        "wall",
+        "take-down",
+    ],
+)
 @pytest.mark.parametrize("token", ["", "sesame", "Bearer guess"])
 def test_nobody_else_leads_the_lesson(browser: TestClient, action: str, token: str) -> None:
     given = {"query": "tab=vae", "frozen": True, "run": 1}
     answer = browser.post(f"/lesson/{action}", json=given, headers={"Authorization": token})
     assert answer.status_code == 403
-    assert browser.get("/lesson").json() == {"shown": None, "frozen": False}
+    assert browser.get("/lesson").json() == NOTHING
 
 
 def test_what_the_teacher_shows_reaches_every_page_and_an_unchanged_state_is_not_sent_again(
@@ -172,7 +189,7 @@ def test_what_the_teacher_shows_reaches_every_page_and_an_unchanged_state_is_not
     news = browser.get("/lesson", headers={"If-None-Match": answer.headers["etag"]})
     assert news.json()["frozen"] is True
     browser.post("/lesson/end", headers=teacher)
-    assert browser.get("/lesson").json() == {"shown": None, "frozen": False}
+    assert browser.get("/lesson").json() == NOTHING
 
 
 def test_the_teacher_sees_who_waits_without_a_name_and_ends_one_run(

@@ -1,4 +1,4 @@
-"""The lesson of a house with a teacher's key: what the teacher shows, and whether pages are held.
+"""The lesson of a house with a teacher's key: what is shown, whether pages are held, vote, wall.
 
 All of it is in memory, and gone when the lesson ends: by the teacher, or by itself when none of the
 teacher's pages has given a sign for a while. Open pages ask for it every few seconds, so it is one
@@ -17,6 +17,7 @@ from typing import Any
 
 from genlab.requests import UserError
 from genlab.serving.kept_runs import visitor_of
+from genlab.serving.room import Vote, Wall
 
 MAX_TEACHERS = 16  # pages that are signed in; a new one takes the place of the oldest
 MAX_NUMBERED = 4000  # visitors that have a number in the list of runs
@@ -37,11 +38,15 @@ class Lesson:
     Attributes:
         shown: what the teacher shows: ``id``, ``query`` and ``run``; None before anything.
         frozen: whether the pages of all others are held.
+        vote: the one that is on, or None; whoever changes it says ``changed()``.
+        wall: of the class's pictures; the same.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.shown: dict[str, Any] | None = None
         self.frozen = False
+        self.vote: Vote | None = None
+        self.wall = Wall()
         self._clock = clock
         self._sign = clock()
         self._teachers: OrderedDict[str, str] = OrderedDict()  # visitors by hashed token
@@ -108,7 +113,8 @@ class Lesson:
 
     def end(self) -> None:
         """Let go of everything; whoever is signed in stays so."""
-        self.shown, self.frozen = None, False
+        self.shown, self.frozen, self.vote = None, False, None
+        self.wall.clear()
         self._numbers.clear()
         self._body = b""
 
@@ -116,10 +122,19 @@ class Lesson:
         """What every page may know, as JSON, and a tag that changes with it."""
         self._expire()
         if not self._body:
-            known = {"shown": self.shown, "frozen": self.frozen}
+            known = {
+                "shown": self.shown,
+                "frozen": self.frozen,
+                "vote": self.vote and self.vote.public(),
+                "wall": self.wall.public(),
+            }
             self._body = json.dumps(known, separators=(",", ":")).encode()
             self._tag = f'"{hashlib.sha256(self._body).hexdigest()[:16]}"'
         return self._tag, self._body
+
+    def changed(self) -> None:
+        """Vote or wall are not what pages have been told."""
+        self._body = b""
 
     def _expire(self) -> None:
         """A teacher whose laptop has died holds nobody for ever."""

@@ -102,3 +102,55 @@ def test_a_class_is_led(browser: Browser, url: str) -> None:
     for page in (teacher, student):
         page.context.close()
         assert page.errors == []
+
+
+def test_a_class_votes_and_hangs_pictures(browser: Browser, url: str) -> None:
+    teacher, student = Visitor(browser.new_context(), url), Visitor(browser.new_context(), url)
+    sign_in(teacher, KEY)
+    tools = teacher.page.get_by_role("region", name="For the teacher")
+
+    # Columns without names; who drew what comes with the answer.
+    teacher.open_tab("Compare")
+    for name in ("Diffusion", "Diffusion, guided", "Toybox", "Flow matching, guided"):
+        if (box := teacher.page.get_by_role("checkbox", name=name, exact=True)).count():
+            box.uncheck()
+    teacher.generate("compare")
+    tools.get_by_role("button", name="Vote on what I compare").click()
+    vote = student.page.get_by_role("region", name="Vote")
+    expect(vote.get_by_role("combobox")).to_have_count(5, timeout=PATIENCE)
+    assert all(image.width == 28 for image in student.pictures("lesson", 45))
+    vote.get_by_role("combobox", name="Who drew column B?").select_option(label="GAN")
+    vote.get_by_role("button", name="Send my vote").click()
+    expect(vote).to_contain_text("Your vote is in")
+    expect(tools).to_contain_text("Show the answer (votes: 1)", timeout=PATIENCE)
+    tools.get_by_role("button", name="Show the answer").click()
+    expect(vote).to_contain_text("Votes: 1", timeout=PATIENCE)
+    names = vote.locator("figure strong").all_inner_texts()
+    assert sorted(names) == ["GAN", "GAN, collapsed", "Real digits", "VAE", "VAE without KL"]
+    second = vote.locator("figure").nth(1)
+    expect(second).to_contain_text(
+        "You were right." if names[1] == "GAN" else "You thought otherwise."
+    )
+    tools.get_by_role("button", name="End the vote").click()
+    expect(vote).to_be_hidden()
+
+    # Whoever likes puts pictures up; the teacher takes them down.
+    tools.get_by_role("button", name="Open a wall").click()
+    wall = student.page.get_by_role("region", name="Wall")
+    student.open_tab("GAN")
+    student.enter("gan-count", 4)
+    student.generate("gan")
+    wall.get_by_role("button", name="Put my pictures on the wall").click()
+    expect(wall).to_contain_text("Your pictures are on the wall, without a name.")
+    theirs = teacher.page.get_by_role("region", name="Wall")
+    expect(theirs.locator("summary")).to_have_text("The class's wall: 1", timeout=PATIENCE)
+    theirs.locator("summary").click()
+    expect(theirs.locator("img")).to_have_count(4)
+    expect(theirs.locator("figcaption")).to_have_text("GAN")
+    theirs.get_by_role("button", name="Take down").click()
+    expect(theirs.locator("summary")).to_have_text("The class's wall: 0", timeout=PATIENCE)
+    tools.get_by_role("button", name="Close the wall").click()
+    expect(wall).to_be_hidden()
+    for page in (teacher, student):
+        page.context.close()
+        assert page.errors == []

@@ -102,9 +102,6 @@ IN_CLASS_WITHOUT_KL = (
     "has never been."
 )
 
-_SMALLER = {"learning_rate": 2e-3, "channels": (16, 32), "blocks": 0}
-"""The network and rate of the VAEs that were trained before the larger one was found."""
-
 TRAINING: dict[str, TrainingConfig] = {
     "vae-mnist-20d": TrainingConfig(
         "vae",
@@ -132,7 +129,7 @@ TRAINING: dict[str, TrainingConfig] = {
         "A convolutional variational autoencoder whose code is a point in the plane.",
         "Its codes can be plotted: ten clouds that share N(0, I) without gaps. Two numbers are not "
         "enough for a digit, so pictures blur more than with twenty.",
-        {"latent_dim": 2, "beta": 1.0, "epochs": 5, "batch_size": 64, "depth": 3} | _SMALLER,
+        {"latent_dim": 2, "beta": 1.0, "epochs": 12, "depth": 3},
     ),
     "vae-mnist-2d-no-kl": TrainingConfig(
         "vae",
@@ -142,7 +139,7 @@ TRAINING: dict[str, TrainingConfig] = {
         "The 2-D autoencoder trained without the KL term.",
         "Its codes can be plotted: they spread far beyond N(0, I), with holes between the classes. "
         "Compare with the twin that has the KL term.",
-        {"latent_dim": 2, "beta": 0.0, "epochs": 5, "batch_size": 64, "depth": 3} | _SMALLER,
+        {"latent_dim": 2, "beta": 0.0, "epochs": 12, "depth": 3},
     ),
     "vae-fashion-20d": TrainingConfig(
         "vae",
@@ -151,7 +148,7 @@ TRAINING: dict[str, TrainingConfig] = {
         train_vae,
         "A convolutional variational autoencoder with 20 latent variables, on garments.",
         "Outlines come out right and textures do not: fine detail is what the average loses.",
-        {"latent_dim": 20, "beta": 1.0, "epochs": 12},
+        {"latent_dim": 20, "beta": 1.0, "epochs": 18},
     ),
 }
 """The checkpoints that this loop made, by name."""

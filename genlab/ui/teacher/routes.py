@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from genlab.ui.context import AppContext
 from genlab.ui.first_runs import EVERYBODY
 from genlab.ui.scripts import script_route
 from genlab.ui.teacher.layout import SCRIPTS
+from genlab.ui.teacher.room import open_actions, teachers_actions
 
 MAX_BODY = 40_000  # bytes; an address in JSON
 SIGNED_OUT = "You are not signed in as the teacher. Sign in with the key at the end of the page."
@@ -37,8 +38,8 @@ def lesson_routes(context: AppContext) -> list[Route]:
     """The routes and scripts of a house with a teacher's key; none where there is no key."""
     if not context.teacher.has_key:
         return []
-    actions: dict[str, Action] = {"sign-in": _sign_in(context)}
-    guarded = _guarded(context)
+    actions = {"sign-in": _sign_in(context), **_at_once(open_actions(context))}
+    guarded = _guarded(context) | _at_once(teachers_actions(context))
 
     async def state(request: Request) -> Response:
         if not may_come_in(request):
@@ -48,6 +49,11 @@ def lesson_routes(context: AppContext) -> list[Route]:
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         return Response(body, media_type="application/json", headers=headers)
+
+    async def wall(request: Request) -> Response:
+        if not may_come_in(request):
+            return JSONResponse({"error": LOGIN}, 401)
+        return JSONResponse(context.lesson.wall.posts(), headers={"Cache-Control": "no-store"})
 
     async def act(request: Request) -> Response:
         name, own = request.path_params["action"], _token(request)
@@ -65,6 +71,7 @@ def lesson_routes(context: AppContext) -> list[Route]:
 
     return [
         Route("/lesson", state, methods=["GET"]),
+        Route("/lesson/wall", wall, methods=["GET"]),
         Route("/lesson/{action}", act, methods=["POST"]),
         *map(script_route, SCRIPTS),
     ]
@@ -134,6 +141,18 @@ def _guarded(context: AppContext) -> dict[str, Action]:
         "waiting": waiting,
         "cancel": cancel,
     }
+
+
+def _at_once(actions: Mapping[str, Callable[[dict[str, Any]], Any]]) -> dict[str, Action]:
+    """Actions that wait for nothing and care for no token."""
+
+    def made(action: Callable[[dict[str, Any]], Any]) -> Action:
+        async def act(given: dict[str, Any], own: str) -> Any:
+            return action(given)
+
+        return act
+
+    return {name: made(action) for name, action in actions.items()}
 
 
 def _token(request: Request) -> str:

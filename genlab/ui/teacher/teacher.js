@@ -23,6 +23,15 @@
     show();
   };
 
+  /* The columns of the Compare tab that have pictures: their names, and the pictures' addresses. */
+  const compared = () => [...document.querySelectorAll(".cards article")]
+    .map(card => [card.querySelector("h2"), [...card.querySelectorAll("img[src]")]])
+    .filter(([title, images]) => title && images.length && title.offsetParent)
+    .map(([title, images]) => ({
+      title: title.textContent,
+      pictures: images.slice(0, 9).map(image => image.getAttribute("src")),
+    }));
+
   const actions = {
     show: () => {
       const query = new URLSearchParams(genlab.query(true));
@@ -36,6 +45,16 @@
       const frozen = !genlab.lesson.state()?.frozen;
       return attempt(() => tell("freeze", {frozen}),
         frozen ? "All other pages are held." : "All pages go on.");
+    },
+    ask: () => attempt(() => tell("ask", {columns: compared()}),
+      "All pages vote on your columns, shuffled and without names."),
+    reveal: () => attempt(() => tell("reveal"), "All pages see who drew what, and what the room thought."),
+    "end-vote": () => attempt(() => tell("end-vote"), "The vote has ended."),
+    wall: () => {
+      const open = !genlab.lesson.state()?.wall;
+      return attempt(() => tell("wall", {open}), open
+        ? "Whoever likes puts pictures on the wall; you may take any down."
+        : "The wall is closed, and what was on it is forgotten.");
     },
     end: () => attempt(() => tell("end"), "The lesson has ended: nothing of it is kept."),
     "sign-out": () => attempt(async () => {
@@ -89,6 +108,10 @@
     try {
       const runs = await tell("waiting"), box = part("waiting");
       const summary = box.querySelector("summary");
+      if (genlab.lesson.state()?.vote) {
+        const {voters} = await tell("voters");
+        write(document.querySelector('[data-teach="reveal"]'), `Show the answer (votes: ${voters})`);
+      }
       write(summary, runs.length ? `Who waits: ${runs.length}` : "Who waits");
       if (!box.open) return;
       const list = document.createElement("ul");
@@ -104,7 +127,8 @@
 
   let last = 0;
   setInterval(() => {
-    const pause = part("waiting")?.open && !document.hidden ? OFTEN : SIGN;
+    const watched = part("waiting")?.open || genlab.lesson.state()?.vote;
+    const pause = watched && !document.hidden ? OFTEN : SIGN;
     if (Date.now() - last < pause) return;
     last = Date.now();
     look();
@@ -114,6 +138,11 @@
     show();
     const button = document.querySelector('[data-teach="freeze"]');
     if (!button) return;
+    document.querySelector('[data-teach="reveal"]').hidden = !state.vote || Boolean(state.vote.truth);
+    document.querySelector('[data-teach="end-vote"]').hidden = !state.vote;
+    const wall = document.querySelector('[data-teach="wall"]');
+    wall.setAttribute("aria-pressed", String(Boolean(state.wall)));
+    write(wall, state.wall ? "Close the wall" : "Open a wall");
     button.setAttribute("aria-pressed", String(state.frozen));
     write(button, state.frozen ? "Unfreeze pages" : "Freeze pages");
   });
