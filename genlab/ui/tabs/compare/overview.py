@@ -41,7 +41,8 @@ def overview(
     """
     rows = "".join(_row(registry, column, times.get(column.key)) for column in columns)
     return (
-        '<div class="overview"><table><thead><tr><th scope="col" rowspan="2">Model</th>'
+        '<div class="overview" role="region" tabindex="0" aria-label="The columns as a table">'
+        '<table><thead><tr><th scope="col" rowspan="2">Model</th>'
         '<th scope="colgroup" colspan="2">This run</th>'
         '<th scope="colgroup" colspan="4">Measured beforehand</th></tr>'
         '<tr><th scope="col">Network calls</th><th scope="col">Time a picture</th>'
