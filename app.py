@@ -13,7 +13,7 @@ from genlab.serving import logs
 from genlab.serving.choose import open_client
 from genlab.serving.ending import wait_for_the_end
 from genlab.serving.observed import ObservedClient
-from genlab.serving.startup import address, open_registry, prepare
+from genlab.serving.startup import address, open_registry, prepare, settled
 from genlab.serving.uploads import upload_folder
 from genlab.settings import Host, Settings, wrong_setting
 
@@ -47,6 +47,7 @@ def main() -> None:
         logs.take_over("uvicorn", "uvicorn.error", "uvicorn.access")
         with closing(page), client:  # imports torch, behind the page
             client.wait_until_ready()
+            settled()
             wait_for_the_end()
 
 

@@ -11,14 +11,17 @@ import asyncio
 import json
 import os
 import random
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from matplotlib.figure import Figure
 
 from benchmarks.classroom import a_class
 from benchmarks.classroom_servers import Server, serving
@@ -26,6 +29,7 @@ from benchmarks.classroom_visitor import Page, Visit, visit
 
 AT_ONCE = 16  # sessions that are open at the same moment
 LEAVE = 0.15  # share of a lesson's visitors who close the tab in the middle of a run
+EVERY = 5.0  # seconds between two looks
 BUTTONS = ("sd-generate", "vae-generate", "gan-generate", "guidance-generate")
 
 
@@ -37,6 +41,15 @@ class Held:
     threads: int
     handles: int
     files: int
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A server at one moment: since the beginning, resident memory, lag of its event loop."""
+
+    seconds: int
+    memory_mb: int
+    lag_p99_ms: float
 
 
 def held(server: Server, folder: Path) -> Held:
@@ -90,14 +103,37 @@ async def lesson(page: Page, people: int, seconds: float, seed: int = 0) -> list
     return visits
 
 
+@contextmanager
+def watching(server: Server) -> Iterator[list[Moment]]:
+    """What the server held and how late it was, every few seconds as long as the ``with`` lasts."""
+    moments: list[Moment] = []
+    done, begun = threading.Event(), time.perf_counter()
+
+    def look() -> None:
+        while not done.wait(EVERY):
+            now = time.perf_counter() - begun
+            late = server.lag(EVERY)["p99"]
+            moments.append(Moment(round(now), round(server.memory() / 1e6), round(1000 * late, 1)))
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield moments
+    finally:
+        done.set()
+        watcher.join()
+
+
 def sessions(server: Server, folder: Path, count: int) -> dict[str, Any]:
     """What the server holds after some sessions that warm it up, and after ``count`` more."""
     asyncio.run(come_and_go(server.url, 200))
     before = held(server, folder)
-    failed = asyncio.run(come_and_go(server.url, count))
+    with watching(server) as moments:
+        failed = asyncio.run(come_and_go(server.url, count))
     time.sleep(3)
     after = held(server, folder)
-    return {"sessions": count, "failed": failed, "before": asdict(before), "after": asdict(after)}
+    found = {"sessions": count, "failed": failed, "before": asdict(before), "after": asdict(after)}
+    return found | {"over_time": [asdict(moment) for moment in moments]}
 
 
 def long_lesson(server: Server, folder: Path, people: int, seconds: float) -> dict[str, Any]:
@@ -105,7 +141,7 @@ def long_lesson(server: Server, folder: Path, people: int, seconds: float) -> di
     page = Page.at(server.url)
     asyncio.run(lesson(page, people, min(60.0, seconds / 2), seed=1))
     before = held(server, folder)
-    with server.watched() as usage:
+    with server.watched() as usage, watching(server) as moments:
         visits = asyncio.run(lesson(page, people, seconds, seed=2))
     time.sleep(3)
     return {
@@ -116,13 +152,26 @@ def long_lesson(server: Server, folder: Path, people: int, seconds: float) -> di
         "loop_lag_p99": usage.lag_p99,
         "before": asdict(before),
         "after": asdict(held(server, folder)),
-        "memory_over_time": _thinned(usage.memory_over_time),
+        "over_time": [asdict(moment) for moment in moments],
     }
 
 
-def _thinned(samples: Sequence[tuple[float, int]], count: int = 200) -> list[tuple[float, float]]:
-    step = max(1, len(samples) // count)
-    return [(round(when, 1), round(memory / 1e6, 1)) for when, memory in samples[::step]]
+def plot(report: dict[str, Any], path: Path) -> None:
+    """Memory and the event loop's lag over time, one above the other."""
+    moments = report["over_time"]
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    seconds = [moment["seconds"] for moment in moments]
+    above.plot(seconds, [moment["memory_mb"] for moment in moments], color="#4f46e5")
+    above.set_ylim(bottom=0)
+    above.set_ylabel("resident MB")
+    below.plot(seconds, [moment["lag_p99_ms"] for moment in moments], color="#d97706")
+    below.set_ylim(bottom=0)
+    below.set_ylabel(f"loop lag, p99\nof {EVERY:.0f} s, in ms")
+    below.set_xlabel("seconds")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -132,6 +181,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=5000)
     parser.add_argument("--people", type=int, default=64)
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--plot", type=Path, help="a PNG of memory and lag over time")
     given = parser.parse_args()
     load = os.getloadavg()[0]
     with serving("GenLab") as server:
@@ -140,6 +190,8 @@ def main() -> None:
         else:
             report = long_lesson(server, server.folder, given.people, 60 * given.minutes)
     print(json.dumps(report | {"load": load}, indent=2))
+    if given.plot:
+        plot(report, given.plot)
 
 
 if __name__ == "__main__":

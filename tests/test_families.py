@@ -120,7 +120,7 @@ def test_columns_stand_in_one_order_and_ask_for_pictures_that_their_family_draws
         key=lambda column: column.order,
     )
     assert [column.key for column in columns] == [
-        "vae", "vae-no-kl", "gan", "gan-collapsed", "diffusion", "guided", "toybox", "real",
+        "vae", "vae-no-kl", "gan", "gan-collapsed", "diffusion", "guided", "flow", "toybox", "real",
     ]  # fmt: skip
     settings = ColumnSettings(seed=7, count=4)
     for column in columns:
@@ -160,17 +160,26 @@ def test_a_classifier_names_its_classes(classes: Any, expected: list[str]):
     assert classifier.FAMILY.facts(Path(), {"classes": classes}) == {"classes": expected}
 
 
+def write_scheduler(folder: Path) -> None:
+    (folder / "scheduler").mkdir()
+    config = {"_class_name": "DDIMScheduler"}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+
+
 @pytest.mark.parametrize(
     "content",
     ["[]", "{", '{"classifier-free": "none"}', '{"classifier": [{"fid": 1}]}', "[" * 100_000],
     ids=["a list", "cut short", "no points", "points without a scale", "bottomless"],
 )
 def test_curves_that_cannot_be_drawn_are_none(tmp_path: Path, content: str):
+    write_scheduler(tmp_path)
     (tmp_path / "scales.json").write_text(content)
-    assert pixel_diffusion.FAMILY.facts(tmp_path, {}) == {"scales": {}, "classifier": None}
+    facts = pixel_diffusion.FAMILY.facts(tmp_path, {})
+    assert facts == {"scales": {}, "classifier": None, "flow": False}
 
 
 def test_measured_curves_are_facts_less_the_points_that_have_no_scale(tmp_path: Path):
+    write_scheduler(tmp_path)
     point = {"guidance_scale": 2, "fid": 0.5}
     (tmp_path / "scales.json").write_text(
         json.dumps({"classifier": [point, 3, {}], "fid_floor": 1})

@@ -157,7 +157,7 @@ STEPS = (
             Excerpt(
                 "genlab.families.pixel_diffusion.runner",
                 "PixelDiffusionRunner.advance",
-                "t = scheduler",
+                "noise_pred, t =",
             ),
         ),
     ),
