@@ -1,10 +1,12 @@
-"""Stable Diffusion 1.x, 2.x and XL: text to image, many people's pictures in one network call.
+"""Stable Diffusion 1.x, 2.x and XL: prompts, and pictures to begin with, to pictures; many
+people's in one network call.
 
 Needs no torch. Knows no world that prompts may speak of: it hands on what the files say of one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,21 @@ def check_request(request: StableDiffusionRequest, metadata: ModelMetadata, find
             f"{SCHEDULERS[request.scheduler].label} cannot draw in {count} {unit}; "
             f"ask for {fewest} or more."
         )
+    check_start(request)
     if request.lora:
         check_lora(request.lora, metadata, find)
+
+
+def check_start(request: StableDiffusionRequest) -> None:
+    """Raise UserError for a mask of no picture, or a strength that leaves no step to take."""
+    if request.mask and not request.picture:
+        raise UserError("There is a mask, but no picture that it is of: picture is empty.")
+    if not request.steps_taken:
+        count = request.num_inference_steps
+        raise UserError(
+            f"strength {request.strength:g} of {count} steps is less than one step; ask for "
+            f"{math.ceil(100 / count) / 100:g} or more."
+        )
 
 
 def check_lora(name: str, metadata: ModelMetadata, find: Find) -> None:
@@ -79,7 +94,7 @@ FAMILY = FamilyDescription(
         checkpoint="stable-diffusion-toybox",
         fields=(
             "prompt", "negative_prompt", "num_inference_steps", "guidance_scale", "scheduler",
-            "seed", "count", "checkpoint", "lora", "lora_scale",
+            "seed", "count", "checkpoint", "lora", "lora_scale", "picture", "mask", "strength",
         ),
         required=("prompt",),
     ),

@@ -23,11 +23,12 @@ class LatentTrajectory:
 
     Args:
         scheduler: ready for the job's first step, its timesteps on the CPU.
+        begin: which of the scheduler's steps that is.
     """
 
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler
-        self._steps = set(kept_steps(len(scheduler.timesteps), MOST_FRAMES))
+    def __init__(self, scheduler: Any, begin: int = 0) -> None:
+        self._scheduler, self._begin = scheduler, begin
+        self._steps = set(kept_steps(len(scheduler.timesteps) - begin, MOST_FRAMES))
         self._kept: list[int] = []
         self._latents: dict[str, list[Tensor]] = {}  # each (1, C, h, w)
         self._norms: list[Tensor] = []  # each (1,)
@@ -36,7 +37,7 @@ class LatentTrajectory:
         """Keep a step, if it is one of those, before the scheduler takes it.
 
         Args:
-            step: its number.
+            step: its number, of the job's.
             latents: what the scheduler steps from, (count, C, h, w).
             predictions: the network's output by name, of the same shape: ``guided``, which the
                 scheduler gets, and under guidance ``uncond`` and ``cond``, which it is made of.
@@ -45,7 +46,7 @@ class LatentTrajectory:
             return
         self._kept.append(step)
         for name, rows in predictions.items():
-            clean = predicted_clean(self._scheduler, rows[:1], latents[:1], step)
+            clean = predicted_clean(self._scheduler, rows[:1], latents[:1], self._begin + step)
             self._latents.setdefault(name, []).append(clean)
         if "uncond" in predictions:
             difference = predictions["guided"][:1] - predictions["uncond"][:1]
@@ -69,7 +70,7 @@ class LatentTrajectory:
         parts = np.split(pictures[:, None], len(self._latents))
         extras = {f"trajectory_{n}": part for n, part in zip(self._latents, parts, strict=True)}
         extras["trajectory_steps"] = np.array(self._kept)
-        timesteps = [float(self._scheduler.timesteps[step]) for step in self._kept]
+        timesteps = [float(self._scheduler.timesteps[self._begin + step]) for step in self._kept]
         extras["trajectory_timesteps"] = np.array(timesteps)
         if self._norms:
             extras["trajectory_guidance_norm"] = torch.stack(self._norms).cpu().numpy()

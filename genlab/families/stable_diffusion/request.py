@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genlab.diffusion.schedulers import scheduler_names
+from genlab.families.stable_diffusion.start_picture import PICTURE_FILE, open_picture
 from genlab.requests import SampleRequest, one_of
 
 _CHOICES: Any = {"choices": scheduler_names}  # pydantic would have JSON here; see `one_of`
@@ -17,6 +18,11 @@ class StableDiffusionRequest(SampleRequest):
 
     As in diffusers, guidance runs at a scale above 1; at 1 and less, 0 included, the model
     predicts once, with the prompt.
+
+    With a ``picture`` it is image to image (SDEdit, Meng et al. 2022, arXiv:2108.01073): the
+    picture is noised and denoised over the last ``strength`` of the steps. With a ``mask`` too it
+    is inpainting (Lugmayr et al. 2022, arXiv:2201.09865, without its resampling): after each step
+    what is dark in the mask is the picture again, noised as far. Both as diffusers' own pipelines.
     """
 
     prompt: str = Field("", max_length=1000, description="what the picture should show")
@@ -42,9 +48,38 @@ class StableDiffusionRequest(SampleRequest):
         False, description="keep what was predicted at each step, of picture 0"
     )
 
+    picture: str = Field(
+        "",
+        description="a PNG, JPEG or WebP in base64 to begin with; empty: noise",
+        json_schema_extra={"allowed": PICTURE_FILE},
+    )
+    mask: str = Field(
+        "",
+        description="a picture, likewise, that is light where the other is to be drawn anew",
+        json_schema_extra={"allowed": PICTURE_FILE},
+    )
+    strength: float = Field(
+        0.6, ge=0.01, le=1, allow_inf_nan=False,
+        description="with a picture: the share of the steps, the last ones, that are taken",
+    )  # fmt: skip
+
+    @field_validator("picture", "mask")
+    @classmethod
+    def _check_picture(cls, written: str) -> str:
+        if written:
+            open_picture(written)
+        return written
+
     @property
     def as_trained(self) -> bool:
         return False  # the card's FID is for many prompts, not for one
+
+    @property
+    def steps_taken(self) -> int:
+        """How many of ``num_inference_steps`` are taken, the last ones: all from noise."""
+        if not self.picture:
+            return self.num_inference_steps
+        return min(int(self.num_inference_steps * self.strength), self.num_inference_steps)
 
     @property
     def guided(self) -> bool:

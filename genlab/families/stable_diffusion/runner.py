@@ -27,6 +27,7 @@ from genlab.families.stable_diffusion.latent_preview import preview_of
 from genlab.families.stable_diffusion.latent_trajectory import LatentTrajectory
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.stable_diffusion.sentences import no_use_of_guidance, not_finite
+from genlab.families.stable_diffusion.start_latents import StartLatents, mask_of, pixels_of
 from genlab.families.stable_diffusion.text_conditioning import Conditioning, TextConditioning
 from genlab.formats import pipelines
 from genlab.formats.fingerprints import together
@@ -43,6 +44,8 @@ class LatentState:
     step_options: dict[str, Any]  # what its step takes besides the usual three
     latents: torch.Tensor  # (count, C, H/8, W/8)
     conditioning: Conditioning  # under guidance the negative prompt's rows first
+    begin: int = 0  # the scheduler's step that is the job's first
+    start: StartLatents | None = None  # the picture that it begins with
     notes: tuple[str, ...] = ()
     trajectory: LatentTrajectory | None = None
     denoised: torch.Tensor | None = None  # the latest estimate of the clean latents
@@ -130,27 +133,29 @@ class StableDiffusionRunner(Runner):
         for request, conditioning in zip(requests, text.encode(requests, worn), strict=True):
             scheduler = self._scheduler(request)
             owned = generators(request)
-            noise = randn_tensor(
-                (request.count, self.channels, self.size, self.size),
-                generator=owned,
-                device=self.device.torch,
-                dtype=self.device.dtype,
-            )
+            start = self._start_latents(request, owned) if request.picture else None
+            if start is None:
+                begin, latents = 0, self._noise(owned) * scheduler.init_noise_sigma
+            else:
+                begin, latents = start.first(scheduler, request)
             states.append(
                 LatentState(
                     scheduler=scheduler,
                     step_options=step_options(scheduler, generator=owned),
-                    latents=noise * scheduler.init_noise_sigma,
+                    latents=latents,
                     conditioning=conditioning,
+                    begin=begin,
+                    start=start,
                     notes=self.text.what_was_cut(request)
                     + no_use_of_guidance(self.metadata, request),
-                    trajectory=LatentTrajectory(scheduler) if request.trajectory else None,
+                    trajectory=LatentTrajectory(scheduler, begin) if request.trajectory else None,
                 )
             )
         return states
 
     def total_steps(self, job: Job) -> int:
-        return len(job.state.scheduler.timesteps)  # PNDM takes more than num_inference_steps
+        # PNDM takes more than num_inference_steps
+        return len(job.state.scheduler.timesteps) - job.state.begin
 
     @torch.inference_mode()
     def predict(self, jobs: Sequence[Job]) -> list[torch.Tensor]:
@@ -159,7 +164,7 @@ class StableDiffusionRunner(Runner):
         rows = [self.rows(job.request) for job in jobs]
         for job, count in zip(jobs, rows, strict=True):
             state: LatentState = job.state
-            t = state.scheduler.timesteps[job.step]
+            t = state.scheduler.timesteps[state.begin + job.step]
             scaled = state.scheduler.scale_model_input(state.latents, t)
             latents += [scaled] * (count // len(scaled))  # twice under guidance
             timesteps += [float(t)] * count
@@ -182,17 +187,17 @@ class StableDiffusionRunner(Runner):
             predictions = {"uncond": uncond, "cond": text, "guided": noise_pred}
         if state.trajectory is not None:
             state.trajectory.add(job.step, state.latents, predictions)
-        scheduler = state.scheduler
+        scheduler, step = state.scheduler, state.begin + job.step
         # PNDM counts its own calls and looks at t again, so the step's own timestep is passed.
         output = scheduler.step(
-            predictions["guided"],
-            scheduler.timesteps[job.step],
-            state.latents,
-            **state.step_options,
+            predictions["guided"], scheduler.timesteps[step], state.latents, **state.step_options
         )
         state.latents = output.prev_sample
         state.denoised = _denoised(scheduler, output)
-        if job.step + 1 == len(scheduler.timesteps):
+        if state.start is not None:
+            state.latents = state.start.keep(scheduler, state.latents, step + 1)
+            state.denoised = state.start.keep_clean(state.denoised)
+        if step + 1 == len(scheduler.timesteps):
             kept = [state.latents]
             if state.trajectory is not None:
                 kept.append(state.trajectory.latents())
@@ -245,6 +250,26 @@ class StableDiffusionRunner(Runner):
         own, others = np.split(pictures, [job.request.count])
         extras = {} if state.trajectory is None else state.trajectory.extras(others)
         return Result(own, extras, state.notes)
+
+    def _noise(self, owned: Sequence[torch.Generator]) -> torch.Tensor:
+        """Standard normal latents (len(owned), C, H/8, W/8), row k from generator k."""
+        shape = (len(owned), self.channels, self.size, self.size)
+        like = {"device": self.device.torch, "dtype": self.device.dtype}
+        return randn_tensor(shape, generator=list(owned), **like)
+
+    @torch.inference_mode()
+    def _start_latents(
+        self, request: StableDiffusionRequest, owned: Sequence[torch.Generator]
+    ) -> StartLatents:
+        """The request's picture as latents; raises UserError if its file is damaged."""
+        pixels = pixels_of(request, self.pixels).to(self.device.torch, self.vae.dtype)
+        mask = mask_of(request, self.pixels, self.size)
+        if mask is not None:
+            mask = mask.to(self.device.torch, self.device.dtype)
+        moments = self.device.call(lambda x: self.vae.encode(x).latent_dist.parameters, pixels)
+        return StartLatents.of(
+            moments, owned, self._vae_scale, self._vae_shift, mask, self.device.dtype
+        )
 
     def _scheduler(self, request: StableDiffusionRequest) -> Any:
         """A scheduler of a job's own, ready for its first step; raises UserError."""

@@ -21,10 +21,14 @@ def facts(path: Path, card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_request(request: StableDiffusionRequest, metadata: ModelMetadata, find: Find) -> None:
-    """Raise UserError for a LoRA: only the batched engine adds one."""
+    """Raise UserError for a LoRA or a picture to begin with: only the batched engine takes them."""
     if request.lora:
         raise UserError(
             f"{metadata.title} runs by diffusers' own call, to which GenLab adds no LoRA."
+        )
+    if request.picture or request.mask:
+        raise UserError(
+            f"{metadata.title} runs by diffusers' own call, which begins with noise, not a picture."
         )
 
 
