@@ -1,13 +1,21 @@
-"""Arrays to pictures and contact sheets. Knows no model, no tensor and no file."""
+"""Arrays to pictures and contact sheets, and picture files as text. Knows no model, no tensor."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
+
+MOST_BASE64 = 2_000_000  # characters: 1.5 MB of file
+MOST_SIDE = 2048  # pixels
+FORMATS = ("PNG", "JPEG", "WEBP")
+PICTURE_FILE = f"a PNG, JPEG or WebP file of at most {MOST_SIDE} x {MOST_SIDE} pixels and 1.5 MB"
 
 
 def to_pil(image: np.ndarray, size: int | None = None) -> Image.Image:
@@ -44,3 +52,25 @@ def contact_sheet(
         row, column = divmod(k, columns)
         sheet.paste(Image.fromarray(image), (column * (width + gap), row * (height + gap)))
     return sheet
+
+
+def open_picture(written: str) -> Image.Image:
+    """The picture file in a base64 string, its header alone read so far.
+
+    Raises ValueError(PICTURE_FILE) for what is none.
+    """
+    try:
+        content = base64.b64decode(written, validate=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow's on decompression bombs
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except (binascii.Error, OSError, ValueError, SyntaxError, Warning) as error:
+        raise ValueError(PICTURE_FILE) from error
+    if len(written) > MOST_BASE64 or max(picture.size) > MOST_SIDE:
+        raise ValueError(PICTURE_FILE)
+    return picture
+
+
+def written_picture(picture: np.ndarray) -> str:
+    """A uint8 (H, W[, 3]) picture as a PNG file in a base64 string."""
+    return base64.b64encode(to_png(picture)).decode()

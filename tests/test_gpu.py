@@ -33,6 +33,7 @@ from genlab.families.pixel_diffusion.request import (
 )
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.request import ReconstructRequest, VAERequest
+from genlab.images import written_picture
 from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
 from genlab.requests import Request, parse_request
@@ -101,6 +102,7 @@ def prompted(name: str = "sd", **values: Any) -> StableDiffusionRequest:
     return parse_request(StableDiffusionRequest, **(known | values))
 
 
+PICTURE = written_picture(np.eye(16, dtype=np.uint8) * 255)
 ONE_STEP: list[Request] = [
     parse_request(VAERequest, checkpoint="vae-mnist-20d", count=3),
     parse_request(VAERequest, checkpoint="vae-mnist-20d", count=3, to_seed=5),
@@ -122,7 +124,10 @@ IN_STEPS: list[Request] = [
     pixels(picture=written(GREY[0]), start_timestep=400),
     *[prompted(scheduler=name) for name in scheduler_names()],
     prompted(guidance_scale=1.0, trajectory=False),
+    prompted(picture=PICTURE, strength=0.7),
+    prompted(picture=PICTURE, mask=PICTURE, strength=1.0),
     prompted("xl"),
+    prompted("xl", picture=PICTURE, mask=PICTURE),
     prompted("xl", negative_prompt=""),
     prompted("sd3"),
     prompted("lcm"),

@@ -17,11 +17,8 @@ from genlab.diffusion.schedulers import make_scheduler, scheduler_names
 from genlab.families.stable_diffusion import FAMILY
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.stable_diffusion.runner import StableDiffusionRunner
-from genlab.families.stable_diffusion.start_picture import (
-    read_mask,
-    read_square,
-    written_picture,
-)
+from genlab.families.stable_diffusion.start_picture import read_mask, read_square
+from genlab.images import written_picture
 from genlab.requests import UserError, parse_request
 from tests.drive import drive, opened
 from tests.test_families import described
@@ -162,7 +159,7 @@ def test_a_picture_of_any_shape_is_cut_to_its_middle_square():
     tall[15:45] = 200
     assert (read_square(written_picture(tall), SIDE) > 150).mean() > 0.9
     assert read_mask(written_picture(tall[..., 0]), SIDE).mean() > 0.9
-    clear = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
+    clear = np.zeros((9, 9, 4), np.uint8)
     assert (read_square(written_picture(clear), SIDE) == 255).all()
 
 
@@ -171,7 +168,7 @@ def test_a_picture_of_any_shape_is_cut_to_its_middle_square():
     [
         ({"picture": "no base64!"}, "picture is 'no base64!', but must be a PNG, JPEG or WebP"),
         ({"picture": base64.b64encode(b"GIF89a nothing").decode()}, "but must be a PNG, JPEG or"),
-        ({"picture": written_picture(np.zeros((1, 5000), np.uint8))}, "at most 4096 x 4096 pixels"),
+        ({"picture": written_picture(np.zeros((1, 5000), np.uint8))}, "at most 2048 x 2048 pixels"),
         ({"mask": "QUJD"}, "mask is 'QUJD', but must be a PNG"),
         ({"strength": 0}, "strength is 0, but must be a number from 0.01 to 1."),
         ({"strength": float("nan")}, "strength is nan, but must be a number from 0.01 to 1."),

@@ -5,14 +5,17 @@ Whatever a request for samples has as a field is an option: a new family brings 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from genlab.families.description import FamilyDescription
 from genlab.formats.metadata import ModelMetadata
+from genlab.images import PICTURE_FILE, open_picture
 from genlab.requests import SampleRequest, UserError, allowed
 
 BASE = tuple(SampleRequest.model_fields)
@@ -102,6 +105,8 @@ def request_fields(
     for option, value in values.items():
         name = names.get(option, option)
         if name in kind.model_fields and name not in (*BASE, *SHOWN):
+            if _is_picture(kind.model_fields[name]):
+                value = picture_from(option, value)
             fields[name] = (value,) if is_tuple(kind.model_fields[name]) else value
         elif option == "guidance" and "guidance_scale" in kind.model_fields:
             if value not in get_args(SWITCH):
@@ -134,6 +139,23 @@ def value_type(annotation: Any) -> type:
     return inner[0] if inner else str
 
 
+def picture_from(option: str, path: str) -> str:
+    """The picture file at a path, as base64; raises UserError if there is none."""
+    try:
+        written = base64.b64encode(Path(path).read_bytes()).decode()
+        open_picture(written)
+    except (OSError, ValueError):
+        raise UserError(f"{flag(option)} is {path}, but must be {PICTURE_FILE}.") from None
+    return written
+
+
+def _is_picture(field: FieldInfo) -> bool:
+    """Whether a field holds a picture file, of which an option gives the path."""
+    return bool(
+        isinstance(field.json_schema_extra, dict) and "picture_file" in field.json_schema_extra
+    )
+
+
 def is_tuple(field: FieldInfo) -> bool:
     """Whether a field takes several values, of which an option gives one."""
     return get_origin(field.annotation) is tuple
@@ -141,6 +163,8 @@ def is_tuple(field: FieldInfo) -> bool:
 
 def values_in_words(field: FieldInfo) -> str:
     """Which values an option may have: "a whole number from 0 to 9"."""
+    if _is_picture(field):
+        return PICTURE_FILE
     if is_tuple(field):
         return allowed(FieldInfo.from_annotation(get_args(field.annotation)[0]))
     return allowed(field)

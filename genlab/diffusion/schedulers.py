@@ -54,6 +54,12 @@ SCHEDULERS: dict[str, SchedulerRow] = {
         "PNDMScheduler", "PNDM", "Liu et al. 2022, arXiv:2202.09778", fewest_steps=_runge_kutta
     ),
     "ddpm": SchedulerRow("DDPMScheduler", "DDPM", "Ho et al. 2020, arXiv:2006.11239", True),
+    "lcm": SchedulerRow(
+        "LCMScheduler",
+        "LCM",
+        "Luo et al. 2023, arXiv:2310.04378",
+        config={"original_inference_steps": 100},  # the most that can be asked for
+    ),
 }
 
 

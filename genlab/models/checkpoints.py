@@ -32,7 +32,9 @@ def checkpoint_metadata(folder: Path) -> ModelMetadata:
             known = ", ".join(FAMILIES)
             raise BrokenCheckpoint(f"its README.md must name `genlab: family:` as one of {known}.")
         title = _text(card.get("title")) or folder.name
-        return _metadata(folder.name, folder, family, title, card, pipelines.picture_size(folder))
+        pixels, defaults = pipelines.picture_size(folder), card.get("defaults")
+        defaults = defaults if isinstance(defaults, dict) else {}
+        return _metadata(folder.name, folder, family, title, card, pixels, defaults)
 
 
 def outside_metadata(source: Source, path: Path, config: Path | None = None) -> ModelMetadata:

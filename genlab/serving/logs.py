@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pythonjsonlogger.json import JsonFormatter
 
 SHORTEST = 4  # letters of a prompt that is looked for in the text of an error
+PICTURES = ("picture", "mask")  # fields that hold a file
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -52,7 +53,7 @@ def described(request: BaseModel, prompts: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": type(request).__name__}
     for name in type(request).model_fields:
         value = getattr(request, name)
-        if _is_personal(name) and not prompts:
+        if name in PICTURES or (_is_personal(name) and not prompts):
             value = f"{len(value)} characters"
         elif isinstance(value, np.ndarray):
             value = f"an array of {value.shape}"
@@ -63,7 +64,7 @@ def described(request: BaseModel, prompts: bool) -> dict[str, Any]:
 
 
 def _is_personal(field: str) -> bool:
-    return field.endswith("prompt")
+    return field.endswith("prompt") or field in PICTURES
 
 
 def lose_what_cannot_be_written() -> None:

@@ -189,3 +189,36 @@ def test_a_saved_picture_dropped_on_the_tab_sets_every_control(
     bench.wait_until_done("sd")
     again = pixels(content(bench, picture.get_attribute("src") or ""))
     assert np.abs(again - before).max() <= 2, "alone, as it was beside another"
+
+
+def test_a_picture_is_redrawn_where_it_is_painted_over(bench: Visitor) -> None:
+    bench.enter("sd-count", 1)
+    bench.enter("sd-prompt", "a green sneaker on a white background")
+    bench.press("sd-generate")
+    (drawn,) = bench.pictures("sd-gallery", 1)
+    given = pixels(content(bench, drawn))
+    bench.open_tab("Redraw")
+    pad = bench.find("sd-redraw-pad")
+    pad.get_by_role("button", name="Take Generate's first").click()
+    expect(bench.find("sd-redraw-picture").locator("textarea")).to_have_value(
+        re.compile("^iVBOR"), timeout=PATIENCE
+    )
+    pad.get_by_role("button", name="Paint the upper half").click()
+    bench.enter("sd-prompt", "a red 7 on a blue background")
+    bench.enter("sd-redraw-count", 1)
+    bench.enter("sd-redraw-strength", 1)
+    bench.press("sd-redraw-generate")
+    bench.wait_until_done("sd-redraw")
+    (redrawn,) = bench.pictures("sd-redraw-gallery", 1)
+    change = np.abs(pixels(content(bench, redrawn)) - given).mean(axis=(1, 2))
+    assert change[:24].mean() > 4 * change[40:].mean()
+    assert len(bench.pictures("sd-redraw-strengths", 5)) == 5
+
+    canvas = pad.locator("canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    pad.get_by_role("button", name="Clear the paint").click()
+    mask = bench.find("sd-redraw-mask").locator("textarea")
+    expect(mask).to_have_value("")
+    canvas.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(mask).to_have_value(re.compile("^iVBOR"))

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from genlab.diffusion.schedulers import scheduler_names
-from genlab.families.stable_diffusion.start_picture import PICTURE_FILE, open_picture
+from genlab.images import PICTURE_FILE, open_picture
 from genlab.requests import SampleRequest, one_of
 
+_PICTURE: Any = {"allowed": f"{PICTURE_FILE}, as base64", "picture_file": True}
 _CHOICES: Any = {"choices": scheduler_names}  # pydantic would have JSON here; see `one_of`
 
 
@@ -50,13 +51,13 @@ class StableDiffusionRequest(SampleRequest):
 
     picture: str = Field(
         "",
-        description="a PNG, JPEG or WebP in base64 to begin with; empty: noise",
-        json_schema_extra={"allowed": PICTURE_FILE},
+        description="what to begin with instead of noise",
+        json_schema_extra=_PICTURE,
     )
     mask: str = Field(
         "",
-        description="a picture, likewise, that is light where the other is to be drawn anew",
-        json_schema_extra={"allowed": PICTURE_FILE},
+        description="light where the picture is to be drawn anew, dark where it is to stay",
+        json_schema_extra=_PICTURE,
     )
     strength: float = Field(
         0.6, ge=0.01, le=1, allow_inf_nan=False,

@@ -93,6 +93,40 @@ out as pullovers or coats; sandals are blots; fine texture is lost. From a guida
 the background gets stains.
 """
 
+TURBO_TEXT = """\
+# Toybox Turbo
+
+Toybox, distilled to draw in one to four steps: a latent consistency model (Luo et al. 2023,
+arXiv:2310.04378) in the stock layout, with the LCM scheduler.
+
+```python
+from diffusers import StableDiffusionPipeline
+
+folder = "checkpoints/stable-diffusion-toybox-turbo"
+pipeline = StableDiffusionPipeline.from_pretrained(folder)
+pipeline("a red 7 on a blue background", num_inference_steps=2, guidance_scale=1).images[0]
+```
+
+## In class
+
+Put it beside Toybox at 1, 2, 4 and 25 steps. What does distillation buy, and what does it cost in
+diversity? Its guidance was learnt from the teacher at a scale of {scale:g}: the slider is off.
+
+## How it was trained
+
+`python -m genlab train stable-diffusion-toybox-turbo`: {part.steps:,} steps of {part.batch} latents
+in {part.minutes} minutes on {part.hardware}. The loop is `genlab/toybox/train/turbo.py`; the
+teacher is `stable-diffusion-toybox`, {solver} steps of DDIM. All parts but the UNet are Toybox's.
+
+![Loss against step](loss.png)
+
+## Measured
+
+The figures at the top of this file come from
+`python -m genlab evaluate stable-diffusion-toybox-turbo --write-card`; Toybox's card says what
+they are.
+"""
+
 JUDGE_TEXT = """\
 # Toybox's judge
 
@@ -155,6 +189,25 @@ def write_toybox_card(folder: Path, parts: Sequence[Part], dropout: float) -> No
     tags = {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
     extra = {"parts": [asdict(part) for part in parts]}
     _write(folder, tags, "stable_diffusion", "Toybox", text, extra=extra)
+
+
+def write_turbo_card(folder: Path, part: Part, scale: float, solver: int) -> None:
+    """Write Toybox Turbo's card; figures that an old card holds stay.
+
+    Args:
+        folder: the checkpoint.
+        part: how it was distilled.
+        scale: of guidance, the teacher's.
+        solver: steps of the teacher from noise to picture.
+    """
+    text = TURBO_TEXT.format(part=part, scale=scale, solver=solver)
+    tags = {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
+    extra = {
+        "distilled": f"It was distilled at guidance_scale {scale:g}, so guidance_scale stays off.",
+        "defaults": {"num_inference_steps": 4, "guidance_scale": 1.0, "scheduler": "lcm"},
+        "parts": [asdict(part)],
+    }
+    _write(folder, tags, "stable_diffusion", "Toybox Turbo", text, extra=extra)
 
 
 def write_judge_card(

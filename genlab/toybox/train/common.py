@@ -17,6 +17,7 @@ from genlab.toybox.world import World
 from genlab.training.data import load_images
 
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "stable-diffusion-toybox"
+TURBO = CHECKPOINT.with_name("stable-diffusion-toybox-turbo")
 JUDGE_CHECKPOINT = CHECKPOINT.with_name("toybox-judge")
 CLIP = "clip"
 """The folder of the other half of CLIP, beside the parts that the pipeline names."""

@@ -14,9 +14,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from genlab.requests import UserError
 from genlab.toybox.clip_network import ToyboxClip
 from genlab.toybox.judge import train as judge
-from genlab.toybox.train import autoencoder, clip, decoder, unet
-from genlab.toybox.train.card import Part, earlier_parts, write_toybox_card
-from genlab.toybox.train.common import CHECKPOINT, CLIP, MAX_SHARD, publish, time_spent
+from genlab.toybox.train import autoencoder, clip, decoder, turbo, unet
+from genlab.toybox.train.card import Part, earlier_parts, write_toybox_card, write_turbo_card
+from genlab.toybox.train.common import CHECKPOINT, CLIP, MAX_SHARD, TURBO, publish, time_spent
 from genlab.toybox.train.tokenizer import kept_tokenizer
 from genlab.toybox.world import World
 from genlab.training.config import StagedTraining
@@ -33,7 +33,12 @@ BATCHES = {
     "unet": unet.BATCH,
 }
 
-RUNS = Path("runs") / "stable-diffusion-toybox"
+TURBO_STAGES = ("distillation",)
+TOYBOX_PARTS = ("model_index.json", f"{CLIP}/config.json")
+"""Files that a folder must hold to be gone on from."""
+
+RUNS = Path("runs") / CHECKPOINT.name
+TURBO_RUNS = RUNS.with_name(TURBO.name)
 
 
 def train(
@@ -126,6 +131,55 @@ def train(
         judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
 
 
+def train_turbo(
+    data: Path | None,
+    device: str = "cpu",
+    out: Path = TURBO,
+    stage: str | None = None,
+    runs: Path = TURBO_RUNS,
+    start_from: Path | None = None,
+) -> None:
+    """Distil Toybox into Toybox Turbo; its other parts are Toybox's own, the UNet is in fp16.
+
+    Args:
+        data: torchvision root with MNIST and Fashion-MNIST.
+        device: a torch device.
+        out: the checkpoint's folder.
+        stage: there is but one.
+        runs: where the unfinished state is kept.
+        start_from: the teacher's folder; None: the Toybox that ships.
+    """
+    if stage not in (None, *TURBO_STAGES):
+        raise UserError(f"There is no stage {stage!r}; there is {TURBO_STAGES[0]}.")
+    taught_by = start_from or CHECKPOINT
+    world = World.load(taught_by)
+    vae, text_encoder, tokenizer, teacher = _trained(taught_by)
+    student = turbo.distil(world, data, device, runs, vae, text_encoder, tokenizer, teacher)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=student.half(),
+        scheduler=turbo.build_turbo_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+    def save(folder: Path) -> None:
+        pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=MAX_SHARD)
+        shutil.copytree(taught_by / CLIP, folder / CLIP)
+        for name in ("world.json", "preview.json"):
+            shutil.copy(taught_by / name, folder / name)
+        shutil.copy(runs / "loss.png", folder / "loss.png")
+
+    publish(save, out)
+    spent = time_spent(runs)
+    assert spent is not None
+    part = Part(TURBO_STAGES[0], spent[0], turbo.BATCH, round(spent[1] / 60), hardware(device))
+    write_turbo_card(out, part, turbo.GUIDANCE_SCALE, turbo.SOLVER_STEPS)
+
+
 def _trained(
     folder: Path,
 ) -> tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer, UNet2DConditionModel]:
@@ -142,8 +196,7 @@ def _trained(
 
 
 TRAINING: dict[str, StagedTraining] = {
-    "stable-diffusion-toybox": StagedTraining(
-        train, STAGES, parts=("model_index.json", f"{CLIP}/config.json")
-    )
+    CHECKPOINT.name: StagedTraining(train, STAGES, TOYBOX_PARTS),
+    TURBO.name: StagedTraining(train_turbo, TURBO_STAGES, TOYBOX_PARTS),
 }
 """The checkpoints made here, by name; `toybox-judge` is the last stage of Toybox's."""

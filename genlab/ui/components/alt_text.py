@@ -12,9 +12,12 @@ from genlab.formats.metadata import ModelMetadata
 from genlab.requests import Request, SampleRequest
 
 SILENT = {
-    "checkpoint", "seed", "count", "judge", "preview_every", "trajectory", "interpolation"
+    "checkpoint", "seed", "count", "judge", "preview_every", "trajectory", "interpolation",
+    "picture", "mask",
 }  # fmt: skip
-"""Fields that a group's name has elsewhere, or that leave a picture as it is."""
+"""Fields that a group's name has elsewhere, that leave a picture as it is, or are one."""
+OF = {"lora_scale": "lora", "strength": "picture"}
+"""Fields that say nothing where another one is empty."""
 READ = "read"
 """What the judge saw, a text a picture, in the figures of a result."""
 
@@ -61,7 +64,7 @@ def _settings(request: SampleRequest) -> list[str]:
     return [
         f"{name.replace('_', ' ')} {_in_words(value)}"
         for name, value in values.items()
-        if name not in empty and name.removesuffix("_scale") not in empty  # of what is not there
+        if name not in empty and getattr(request, OF.get(name, name), None) not in (None, "")
     ]
 
 

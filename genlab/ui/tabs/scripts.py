@@ -5,4 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-TAB_SCRIPTS = tuple(FOLDER / name for name in ("vae/plane.js", "latents/draw.js"))
+TAB_SCRIPTS = tuple(
+    FOLDER / name for name in ("vae/plane.js", "latents/draw.js", "stable_diffusion/redraw.js")
+)

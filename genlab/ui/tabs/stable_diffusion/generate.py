@@ -135,6 +135,8 @@ def restored_from(
     if not isinstance(request, StableDiffusionRequest):
         title = context.registry.entry(request.checkpoint).title
         raise UserError(f"That picture was drawn by {title}, which is in another tab.")
+    if request.picture:
+        raise UserError("That picture was redrawn from another one: put it into Redraw instead.")
     return request, notes
 
 

@@ -1,0 +1,156 @@
+// The picture that Redraw begins with, and the mask painted over it. A file is cut and shrunk here, so that
+// little is sent. Knows only ids and classes of redraw.py.
+window.genlabRedraw = (() => {
+  const MOST = 768; // pixels a side of what is sent; more no model here draws
+  const SMALL = 128; // up to here a picture is sent as a PNG, and shown by whole pixels
+  const MASK = 256; // pixels a side
+  const BRUSH = 0.12; // of the square's side
+  const PAINT = "rgba(168, 85, 247, 0.6)";
+  let picture = null; // a square canvas
+  let mask = null; // likewise, white on nothing
+  let painted = false;
+  let last = null;
+
+  const pad = () => document.querySelector("#sd-redraw-pad .pad");
+  const square = () => pad()?.querySelector("canvas");
+  const sheet = (side) => Object.assign(document.createElement("canvas"), { width: side, height: side });
+
+  const show = () => {
+    const canvas = square();
+    if (!canvas || !picture) return;
+    const context = canvas.getContext("2d");
+    context.imageSmoothingEnabled = picture.width > SMALL;
+    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const over = sheet(MASK), veil = over.getContext("2d");
+    veil.drawImage(mask, 0, 0);
+    veil.globalCompositeOperation = "source-in";
+    veil.fillStyle = PAINT;
+    veil.fillRect(0, 0, MASK, MASK);
+    context.imageSmoothingEnabled = true;
+    context.drawImage(over, 0, 0, canvas.width, canvas.height);
+  };
+
+  /* The page's hidden boxes take what is written. */
+  const send = () => document.querySelector("#sd-redraw-taken")?.click();
+
+  const wipe = () => {
+    mask = sheet(MASK);
+    painted = false;
+    show();
+  };
+
+  /* The middle square of an image or bitmap. */
+  const take = (image) => {
+    const [wide, high] = [image.naturalWidth ?? image.width, image.naturalHeight ?? image.height];
+    const cut = Math.min(wide, high);
+    picture = sheet(Math.min(cut, MOST));
+    const context = picture.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, picture.width, picture.width);
+    context.drawImage(image, (wide - cut) / 2, (high - cut) / 2, cut, cut, 0, 0, picture.width, picture.width);
+    wipe();
+  };
+
+  const told = (text) => {
+    pad().querySelector(".told").textContent = text;
+  };
+
+  const bare = (address) => address.slice(address.indexOf(",") + 1);
+
+  /* What is sent: the picture, and the mask if anything was painted. */
+  const written = () => {
+    if (!picture) return ["", ""];
+    const small = picture.width <= SMALL;
+    const given = small ? picture.toDataURL("image/png") : picture.toDataURL("image/jpeg", 0.92);
+    if (!painted) return [bare(given), ""];
+    const whole = sheet(MASK), context = whole.getContext("2d");
+    context.fillRect(0, 0, MASK, MASK);
+    context.drawImage(mask, 0, 0);
+    return [bare(given), bare(whole.toDataURL("image/png"))];
+  };
+
+  const place = (event) => {
+    const box = square().getBoundingClientRect(), scale = MASK / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  };
+
+  const stroke = (to) => {
+    const context = mask.getContext("2d");
+    context.strokeStyle = "#fff";
+    context.lineWidth = BRUSH * MASK;
+    context.lineCap = context.lineJoin = "round";
+    context.beginPath();
+    context.moveTo(...last);
+    context.lineTo(...to);
+    context.stroke();
+    last = to;
+    painted = true;
+    show();
+  };
+
+  const load = (address, then) => {
+    const image = new Image();
+    image.onload = () => {
+      take(image);
+      then?.();
+    };
+    image.onerror = () => told("That picture cannot be read.");
+    image.src = address;
+  };
+
+  document.addEventListener("pointerdown", (event) => {
+    if (event.target !== square() || !event.isPrimary || event.button > 0 || !mask) return;
+    event.preventDefault();
+    event.target.setPointerCapture(event.pointerId);
+    last = place(event);
+    stroke([last[0] + 0.1, last[1]]);
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!last || event.target !== square()) return;
+    for (const each of event.getCoalescedEvents?.() ?? [event]) stroke(place(each));
+  });
+  for (const name of ["pointerup", "pointercancel"])
+    document.addEventListener(name, () => {
+      if (!last) return;
+      last = null;
+      send();
+    });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("#sd-redraw-pad button");
+    if (!button) return;
+    told("");
+    if (button.matches(".clear")) {
+      wipe();
+      send();
+    }
+    if (button.matches(".half")) {
+      mask.getContext("2d").fillStyle = "#fff";
+      mask.getContext("2d").fillRect(0, 0, MASK, MASK / 2);
+      painted = true;
+      show();
+      send();
+    }
+    if (button.matches(".drawn")) {
+      const drawn = document.querySelector("#sd-gallery .grid img:not([src^=data])");
+      if (drawn) load(drawn.src, send);
+      else told("Generate has drawn nothing yet.");
+    }
+  });
+
+  document.addEventListener("change", async (event) => {
+    const box = event.target.closest?.("#sd-redraw-pad input[type=file]");
+    if (!box?.files.length) return;
+    try {
+      take(await createImageBitmap(box.files[0]));
+      told("");
+      send();
+    } catch {
+      told("This browser cannot read that file as a picture.");
+    }
+    box.value = "";
+  });
+
+  return { written, begin: () => load(pad().dataset.picture) };
+})();

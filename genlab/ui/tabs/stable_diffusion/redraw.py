@@ -1,0 +1,121 @@
+"""Mode Redraw: a picture noised to a strength and denoised towards the prompt, all or a part of it.
+
+Knows no tensor.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.ui.cells import Cell, CellView
+from genlab.ui.components.panel import buttons, drawn, heading, numbered, panel
+from genlab.ui.components.pictures import blank, grid
+from genlab.ui.components.run_button import on_press
+from genlab.ui.context import AppContext
+from genlab.ui.live_run import live_run
+from genlab.ui.state.controls import UNSHARED
+from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of
+
+SLOT = "sd-redraw"
+STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
+INTRO = (
+    "**Begin with a picture instead of noise**: it is noised as far as the last *strength* of the "
+    "steps begin, then denoised towards the prompt. Paint over a part, and only that is drawn "
+    "anew. Up to which strength is it still the same picture, and from which on does it obey?"
+)
+FIRST = base64.b64encode((Path(__file__).parent / "redraw.png").read_bytes()).decode()
+"""What it opens with: drawn by Toybox, its recipe inside."""
+PAD = f"""<div class="pad" data-picture="data:image/png;base64,{FIRST}">
+<canvas width="512" height="512" role="img"
+aria-label="The picture to begin with; paint over what is to be drawn anew"></canvas>
+<p><button type="button" class="clear">Clear the paint</button>
+<button type="button" class="half">Paint the upper half</button>
+<button type="button" class="drawn">Take Generate's first</button>
+<label class="file">A picture file<input type="file" accept="image/*"></label></p>
+<p class="note">Its middle square is sent, nothing else.</p>
+<p class="note told" role="status"></p></div>"""
+
+
+def build(context: AppContext, controls: Controls) -> None:
+    """Add the mode's content to the tab."""
+    gr.Markdown(INTRO, elem_classes=["intro"])
+    with gr.Row(elem_classes=["split"]):
+        with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
+            gr.HTML(
+                PAD, elem_id=f"{SLOT}-pad", elem_classes=["flush"],
+                js_on_load="genlabRedraw.begin()",
+            )  # fmt: skip
+            strength, _ = numbered(
+                f"{SLOT}-strength", "strength",
+                "The share of the steps that are taken: 1 leaves next to nothing of the picture.",
+                0.05, 1, 0.6, 0.05,
+            )  # fmt: skip
+            count, _ = numbered(f"{SLOT}-count", "Count", "How many pictures.", 1, 16, 4)
+            press = buttons(SLOT, "Redraw")
+        with gr.Column(scale=2, min_width=300, elem_classes=["tall"]):
+            shown = panel(SLOT)
+            gr.HTML(heading("At every strength, from the same noise"), elem_classes=["flush"])
+            along = gr.HTML(
+                blank(len(STRENGTHS), 1), elem_id=f"{SLOT}-strengths", elem_classes=["flush"]
+            )
+    unseen: dict[str, Any] = {"visible": "hidden", "elem_classes": [UNSHARED]}
+    picture = gr.Textbox(FIRST, elem_id=f"{SLOT}-picture", **unseen)
+    mask = gr.Textbox(elem_id=f"{SLOT}-mask", **unseen)
+    taken = gr.Button(visible="hidden", elem_id=f"{SLOT}-taken")
+    taken.click(
+        None, None, [picture, mask], js="() => genlabRedraw.written()", show_progress="hidden"
+    )
+
+    async def run(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        wanted: list[StableDiffusionRequest] = []
+
+        def cells() -> Sequence[Cell]:
+            wanted.extend(requests_for(*values))
+            return [Cell((wanted[0],)), Cell(tuple(wanted[1:]))]
+
+        owner = str(request.session_hash)
+        async for frame in live_run(context, owner, SLOT, cells, alone_may_fail=False):
+            main: Sequence[Any] = [gr.skip()] * 3
+            strip: Any = gr.skip()
+            if 0 in frame.changed:
+                main = drawn(context, wanted[0], frame.cells[0])
+            if 1 in frame.changed:
+                strip = at_every_strength(frame.cells[1])
+            yield frame.status, gr.update(interactive=frame.running), *main, strip
+
+    inputs = [*controls.inputs, strength, count, picture, mask]
+    on_press(context, SLOT, press, run, inputs, [*shown.outputs, along])
+
+
+def requests_for(*values: Any) -> list[StableDiffusionRequest]:
+    """The request of what the mode's controls say, then its first picture at each of STRENGTHS.
+
+    Raises UserError.
+    """
+    *settings, strength, count, picture, mask = values
+    changes = {
+        "strength": "" if strength is None else strength,
+        "count": "" if count is None else count,
+        "picture": picture, "mask": mask, "preview_every": 3, "judge": True,
+    }  # fmt: skip
+    request = request_of(settings, **changes)
+    first = request.for_image(0)
+    steps = request.num_inference_steps
+    enough = [value for value in STRENGTHS if int(steps * value)]
+    return [request, *(first.model_copy(update={"strength": value}) for value in enough)]
+
+
+def at_every_strength(view: CellView) -> Any:
+    """The pictures of the strengths in a row, each with its own; unchanged before there are any."""
+    pictures = view.pictures or view.previews
+    if pictures is None or not len(pictures):
+        return gr.skip()
+    captions = [f"{value:g}" for value in STRENGTHS[-len(pictures) :]]
+    alts = [f"redrawn at strength {caption}" for caption in captions]
+    return grid(pictures, captions, columns=len(pictures), alts=alts, name="At every strength")
