@@ -162,8 +162,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     seconds = [moment["seconds"] for moment in moments]
-    above.plot(seconds, [moment["memory_mb"] for moment in moments], color="#4f46e5")
-    above.set_ylim(bottom=0)
+    memory = [moment["memory_mb"] for moment in moments]
+    above.plot(seconds, memory, color="#4f46e5")
+    above.set_ylim(0, 1.25 * max(memory))
     above.set_ylabel("resident MB")
     below.plot(seconds, [moment["lag_p99_ms"] for moment in moments], color="#d97706")
     below.set_ylim(bottom=0)
