@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from typer.testing import CliRunner
 
 from genlab.cli import app
 from genlab.formats.model_card import read_card
+from genlab.models.checkpoints import checkpoint_metadata
 from genlab.requests import UserError
 from genlab.toybox.evaluate.measure import clip_score
 from genlab.toybox.train import stages as toybox
+from genlab.toybox.train import turbo
 from genlab.toybox.train.autoencoder import build_autoencoder, reconstruction_loss
 from genlab.toybox.train.decoder import CHANNELS, PatchDiscriminator, in_proportion, widened
 from genlab.toybox.train.unet import spread_timesteps
@@ -203,3 +206,78 @@ def test_filling_a_gap_costs_as_much_as_losing_a_leg() -> None:
     lost[..., 20:44, 34:38] = -1.0
     costs = [reconstruction_loss(restored, legs).item() for restored in (filled, lost)]
     assert costs[0] == pytest.approx(costs[1], rel=0.15)
+
+
+def test_the_consistency_function_is_the_picture_itself_at_the_clean_end() -> None:
+    """f(x, 0) = x, and elsewhere the x_0 of v, eqs. 5 to 10 of arXiv:2310.04378."""
+    function = turbo.ConsistencyFunction(turbo.build_turbo_scheduler(), "cpu")
+    x_0, eps = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0, 499, 999])
+    signal, noise = function.rates(t)
+    x_t, v = signal * x_0 + noise * eps, signal * eps - noise * x_0
+    clean, found = function.clean_and_noise(x_t, t, v)
+    torch.testing.assert_close(clean, x_0)
+    torch.testing.assert_close(found, eps)
+
+    class Blind(torch.nn.Module):
+        def forward(self, x: Tensor, *_: Tensor, **__: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(sample=torch.zeros_like(x))
+
+    reached = function(Blind(), x_t, t, torch.zeros(3, 1, 1))
+    torch.testing.assert_close(reached[0], x_t[0])
+    torch.testing.assert_close(reached[2], signal[2] * x_t[2], atol=1e-4, rtol=0)
+
+
+def test_a_teachers_step_leads_along_its_own_guided_path() -> None:
+    """With v of a known picture, the step gives that picture noised less: DDIM, eta 0."""
+    scheduler = turbo.build_turbo_scheduler()
+    function = turbo.ConsistencyFunction(scheduler, "cpu")
+    x_0, eps, off = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    t, earlier = torch.tensor([499, 999]), torch.tensor([479, 979])
+    signal, noise = function.rates(t)
+    x_t, guided = signal * x_0 + noise * eps, signal * eps - noise * x_0
+    # uncond + s (cond - uncond) = guided, for any uncond
+    cond = off + (guided - off) / turbo.GUIDANCE_SCALE
+    answer = SimpleNamespace(sample=torch.cat([off, cond]))
+    nearer = turbo.teacher_step(
+        lambda *_, **__: answer,
+        function,
+        x_t,
+        t,
+        earlier,
+        torch.zeros(2, 1, 1),
+        torch.zeros(2, 1, 1),
+    )
+    rates = function.rates(earlier)
+    torch.testing.assert_close(nearer, rates[0] * x_0 + rates[1] * eps)
+
+
+def test_toybox_is_distilled_into_a_stock_pipeline_that_needs_no_guidance(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("genlab.toybox.train.common.load_images", glyphs)
+    monkeypatch.setattr(toybox.unet, "PICTURES", 8)
+    monkeypatch.setattr(toybox.turbo, "BATCH", 4)
+    monkeypatch.setattr(toybox.turbo, "STEPS", 2)
+    out = tmp_path / "stable-diffusion-toybox-turbo"
+    toybox.train_turbo(None, "cpu", out, runs=tmp_path / "runs")
+    entry = checkpoint_metadata(out)
+    assert entry.distilled == "It was distilled at guidance_scale 3, so guidance_scale stays off."
+    assert entry.defaults == {"num_inference_steps": 4, "guidance_scale": 1, "scheduler": "lcm"}
+    assert read_card(out)[0]["genlab"]["parts"][0]["steps"] == 2
+    old, new = (
+        StableDiffusionPipeline.from_pretrained(p, safety_checker=None, torch_dtype=torch.float32)
+        for p in (SHIPPED, out)
+    )
+    assert type(new.scheduler).__name__ == "LCMScheduler"
+    for kept in ("vae", "text_encoder"):
+        a, b = getattr(old, kept).state_dict(), getattr(new, kept).state_dict()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    change = [
+        (a - b).abs().max().item()
+        for a, b in zip(old.unet.parameters(), new.unet.parameters(), strict=True)
+    ]
+    assert 0 < max(change) < 0.01  # fp16, and two small steps
+    assert all(file.stat().st_size < 10e6 for file in out.rglob("*") if file.is_file())
+    with pytest.raises(UserError, match="There is no stage 'unet'; there is distillation"):
+        toybox.train_turbo(None, "cpu", out, "unet")

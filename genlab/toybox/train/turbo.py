@@ -113,7 +113,7 @@ def distil(
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     teacher: UNet2DConditionModel,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> UNet2DConditionModel:
     """Distil (or go on distilling) and return the moving average of the student's weights.
 
@@ -126,10 +126,11 @@ def distil(
         text_encoder: reads the captions; frozen.
         tokenizer: turns captions into ids.
         teacher: predicts v, with captions and without; frozen, and where the student begins.
-        steps: minibatches of `BATCH`.
+        steps: minibatches of `BATCH`; None for `STEPS`.
     """
     prepare_cpu()
     torch.manual_seed(3)
+    steps = steps or STEPS
     for network in (vae, text_encoder, teacher):
         network.to(device).eval().requires_grad_(False)
     latents, scenes = encode_pictures(world, data, device, vae, folder / "latents.pt")
