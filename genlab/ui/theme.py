@@ -18,6 +18,7 @@ STYLES = (
     "teacher/lesson.css",
     "tabs/vae/plane.css",
     "tabs/latents/latents.css",
+    "tabs/stable_diffusion/modes.css",
 )
 CSS = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in STYLES)
 

@@ -29,6 +29,7 @@ from tests.conftest import PROJECT, free_port, own_threads, wait_until_it_answer
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ROOT = "/genlab"
+SECRET = "zebracorn"  # of a prompt
 MODELS = ("vae-mnist-20d", "mnist-classifier", "stable-diffusion-toybox")
 NO_CHECK = ssl._create_unverified_context()  # the certificates are their own authority's
 
@@ -108,6 +109,10 @@ def site(
         finally:
             proxy.terminate()
             proxy.wait(20)
+    if request.param == "nginx":
+        written = (folder / "access.log").read_text()
+        assert f'"GET {ROOT}' in written or '"GET /' in written
+        assert SECRET not in written, "prompts are nobody's business"
 
 
 def nginx(folder: Path, port: int, upstream: int) -> list[str]:
@@ -126,6 +131,7 @@ def nginx(folder: Path, port: int, upstream: int) -> list[str]:
         "/etc/ssl/certs/lab.example.org.pem": str(certificate),
         "/etc/ssl/private/lab.example.org.key": str(key),
         "127.0.0.1:7860": f"127.0.0.1:{upstream}",
+        "/var/log/nginx/genlab.log": str(folder / "access.log"),
     }.items():
         assert ours in text
         text = text.replace(ours, here)
@@ -171,6 +177,7 @@ def test_the_health_check_of_the_image_ends_well(upstream: int) -> None:
 def test_the_page_draws_and_shows_its_pictures_under_the_path(browser: Browser, site: str) -> None:
     context = browser.new_context(ignore_https_errors=True)
     visitor = Visitor(context, f"{site}{ROOT}/")
+    visitor.page.goto(f"{site}{ROOT}/?stable-diffusion.prompt={SECRET}")
     visitor.open_tab("VAE")
     visitor.enter("vae-count", 4)
     visitor.generate("vae")

@@ -6,7 +6,7 @@ import gradio as gr
 
 from genlab.ui.components.panel import missing
 from genlab.ui.context import AppContext
-from genlab.ui.tabs.stable_diffusion import cfg, curves, generate, grid, redraw
+from genlab.ui.tabs.stable_diffusion import cfg, curves, few_steps, generate, grid, redraw
 from genlab.ui.tabs.stable_diffusion.controls import (
     Controls,
     negative_prompt,
@@ -27,6 +27,7 @@ MODES = {
     "Grid": grid.build,
     "Curves": curves.build,
     "What CFG does": cfg.build,
+    "Few steps": few_steps.build,
     "Redraw": redraw.build,
 }
 PRESS_WHAT_IS_SHOWN = """() => [...document.querySelectorAll("#sd-modes .go button.primary")]
