@@ -41,6 +41,8 @@ VIEWS = {  # file name: the tabs to open, and the name that its buttons begin wi
     "stable-diffusion-grid": (["Stable Diffusion", "Grid"], "sd-grid"),
     "stable-diffusion-scale": (["Stable Diffusion", "Curves"], "sd-curve-scale"),
     "stable-diffusion-cfg": (["Stable Diffusion", "What CFG does"], "sd-cfg"),
+    "stable-diffusion-few-steps": (["Stable Diffusion", "Few steps"], "sd-few"),
+    "stable-diffusion-redraw": (["Stable Diffusion", "Redraw"], "sd-redraw"),
     "compare": (["Compare"], "compare"),
     "train": (["Train"], "train"),
 }

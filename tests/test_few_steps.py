@@ -59,7 +59,8 @@ def test_a_row_says_the_judges_count_the_diversity_and_what_failed() -> None:
     requests = requests_for(Pair(TOYBOX, TURBO), BASE)[len(STEPS) :]
     pictures = np.zeros((COUNT, 64, 64, 3), np.uint8)
     figures = {"all_as_asked_percent": 93.75, "diversity": 3.14, "seconds": 0.52}
-    done = CellView((Result(pictures, figures=figures),), tuple(f"/{k}.png" for k in range(COUNT)))
+    addresses = tuple(f"/{k}-64.png" for k in range(COUNT))
+    done = CellView((Result(pictures, figures=figures),), addresses)
     waiting, failed = CellView((None,)), CellView((Failed("It cannot."),))
     html = row_of(TURBO, requests, [done, waiting, failed, waiting, waiting])
     assert "Turbo<small>LCM</small>" in html

@@ -64,7 +64,7 @@ def build(context: AppContext) -> None:
         assert len(controls) == len(fields(GuidanceInputs))
         with (
             gr.Column(min_width=300, elem_classes=["shown"]),
-            gr.Tabs(elem_classes=["modes"], elem_id="guidance-modes"),
+            gr.Tabs(elem_classes=["modes"], elem_id="guidance-modes", overflow_behavior="wrap"),
         ):
             with gr.Tab("Side by side", id="guidance-side"):
                 side_by_side.build(context, controls)

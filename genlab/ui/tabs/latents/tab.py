@@ -14,7 +14,7 @@ def build(context: AppContext) -> None:
     if not any(context.registry.of_family(family) for family in walk.KINDS):
         missing("VAE, GAN or diffusion", "vae-mnist-20d")
         return
-    with gr.Tabs(elem_classes=["modes"]):
+    with gr.Tabs(elem_classes=["modes"], overflow_behavior="wrap"):
         with gr.Tab("Walk", id="latents-walk"):
             walk.build(context)
         with gr.Tab("Single dimensions", id="latents-dimensions"):

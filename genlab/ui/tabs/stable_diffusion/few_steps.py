@@ -78,7 +78,7 @@ def build(context: AppContext, controls: Controls) -> None:
 
 
 def pair_of(entries: Sequence[ModelMetadata]) -> Pair | None:
-    """The first distilled model with one of the same data set that is not; None if there is none."""
+    """The first distilled model with one of its data set that is not; None if there is none."""
     for student in entries:
         if student.distilled is None or not student.dataset:
             continue

@@ -57,7 +57,7 @@ def build(context: AppContext) -> None:
         tell_unknown_words(context, controls, words)
         with (
             gr.Column(min_width=300, elem_classes=["shown"]),
-            gr.Tabs(elem_id="sd-modes", elem_classes=["modes"]),
+            gr.Tabs(elem_id="sd-modes", elem_classes=["modes"], overflow_behavior="wrap"),
         ):
             for name, mode in MODES.items():
                 with gr.Tab(name, id=f"sd-{name.lower().replace(' ', '-')}"):

@@ -20,7 +20,7 @@ def build(context: AppContext) -> None:
     if not entries:
         missing("VAE", "vae-mnist-20d")
         return
-    with gr.Tabs(elem_classes=["modes"]):
+    with gr.Tabs(elem_classes=["modes"], overflow_behavior="wrap"):
         with gr.Tab("Sample the prior", id="vae-sample"):
             sample.build(context, entries)
         with gr.Tab("Reconstruct", id="vae-reconstruct"):
