@@ -50,7 +50,8 @@ def evaluate(
     Args:
         client: where the checkpoint and its judge are served.
         metadata: of the checkpoint; drawn from at its default number of steps and at the scheduler
-            and scale that follow prompts best in a sweep of `try_settings`.
+            and scale that follow prompts best in a sweep of `try_settings`; a distilled one at its
+            defaults.
         registry: knows its judge.
         data: torchvision root, for composites of held-out digits and garments.
         samples: number of prompts of one object; None for `PROMPTS`. A fifth as many ask for two
@@ -59,7 +60,7 @@ def evaluate(
             `reconstructions.png`, composites above what the autoencoder makes of them.
 
     Returns:
-        The settings measured at, and the sweep that found them under ``sweep``. Then shares of
+        The settings measured at, and under ``sweep`` what found them, if anything. Then shares of
         pictures as asked: `adherence_*` for one object, `two_*` for two, `held_out_*`
         for pairs never trained on, and with `real_` before them the judge's shares on composites
         of held-out pictures for the same scenes, which bound them. If the checkpoint has a CLIP,
@@ -76,10 +77,14 @@ def evaluate(
         raise UserError(f"{metadata.name} cannot be measured: only Toybox's prompts have a judge.")
     world = World.load(metadata.path)
     held, trained = (make_composer(world, data, half, "cpu") for half in (False, True))
-    prompts_each = min(SWEEP_PROMPTS, max(2, count // 4))
-    tried = try_settings(client, metadata, world, judge.name, prompts_each)
-    best = best_of(tried)
-    figures: dict[str, Any] = {"samples": count, **best, "sweep": tried}
+    figures: dict[str, Any] = {"samples": count}
+    if metadata.distilled is None:
+        prompts_each = min(SWEEP_PROMPTS, max(2, count // 4))
+        figures["sweep"] = try_settings(client, metadata, world, judge.name, prompts_each)
+        best = best_of(figures["sweep"])
+    else:
+        best = dict(metadata.defaults)
+    figures |= best
     few = max(2, count // SHARE)
     one = checkable_scenes(world, count)
     kinds = {

@@ -150,6 +150,7 @@ STEPS = (
                 "stable-diffusion", "grid",
                 grid_against_seeds("num_inference_steps", "1, 2, 5, 10, 25"),
             ),
+            Experiment("stable-diffusion", "few-steps"),
         ),
         (
             Excerpt(DIFFUSION_TRAIN, "train_pixel_diffusion", "# 3. forward", "loss ="),
