@@ -133,12 +133,10 @@ def _figure(steps: int, view: CellView) -> str:
 
 
 def _said(figures: Any, count: int) -> list[str]:
-    """How many pictures are as asked, how they differ, and how long they took, as far as known."""
+    """How many pictures are as asked, and how they differ, where a judge has said so."""
     said = []
     if "all_as_asked_percent" in figures:
         said.append(f"{round(figures['all_as_asked_percent'] * count / 100)} of {count} as asked")
     if "diversity" in figures:
         said.append(f"diversity {figures['diversity']:.1f}")
-    if "seconds" in figures:
-        said.append(f"{figures['seconds']:.1f} s")
     return said
