@@ -125,6 +125,8 @@ teacher is `stable-diffusion-toybox`, {solver} steps of DDIM. All parts but the 
 The figures at the top of this file come from
 `python -m genlab evaluate stable-diffusion-toybox-turbo --write-card`; Toybox's card says what
 they are.
+
+![Its first pictures of one and of two objects, in four steps](samples.png)
 """
 
 JUDGE_TEXT = """\
