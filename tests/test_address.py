@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -41,7 +42,9 @@ def notes(query: str) -> list[str]:
 def test_the_names_of_tabs_modes_and_controls_stay_as_links_have_them() -> None:
     assert [*TABS["vae"].modes] == ["sample", "reconstruct", "codes"]
     assert [*TABS["guidance"].modes] == ["side", "film", "steps", "scale"]
-    assert [*TABS["stable-diffusion"].modes] == ["generate", "grid", "curves", "what-cfg-does"]
+    assert [*TABS["stable-diffusion"].modes] == [
+        "generate", "grid", "curves", "what-cfg-does", "few-steps", "redraw",
+    ]  # fmt: skip
     assert TABS["gan"].modes == {}
     wanted = {
         "vae": {"checkpoint", "beside", "temperature", "seed", "count", "reconstruct-checkpoint"},
@@ -185,7 +188,7 @@ def values_of(control: Control) -> st.SearchStrategy[Any]:
     if control.choices:
         return st.sampled_from(control.choices)
     low, high = control.bounds
-    whole = st.integers(int(low), int(high))
+    whole = st.integers(math.ceil(low), math.floor(high))
     return whole if control.whole else st.floats(low, high) | whole
 
 

@@ -118,7 +118,7 @@ def test_a_column_is_there_when_its_checkpoint_is_damaged_but_not_when_it_is_abs
 def test_our_own_checkpoints_fill_all_columns_from_small_to_large() -> None:
     keys = [column.key for column in columns(Registry(PROJECT / "checkpoints", downloads=False))]
     assert keys == [
-        "vae", "vae-no-kl", "gan", "gan-collapsed", "diffusion", "guided", "toybox", "real",
+        "vae", "vae-no-kl", "gan", "gan-collapsed", "diffusion", "guided", "flow", "toybox", "real",
     ]  # fmt: skip
 
 

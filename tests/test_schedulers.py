@@ -94,7 +94,7 @@ def test_asking_for_it_changes_no_step():
             scheduler = make_scheduler(name, CONFIG)
             scheduler.set_timesteps(5)
             sample = rows(0) * scheduler.init_noise_sigma
-            noisy = name in ("euler-ancestral", "ddpm")
+            noisy = name in ("euler-ancestral", "ddpm", "lcm")
             own = {"generator": torch.Generator().manual_seed(1)} if noisy else {}
             for step, t in enumerate(scheduler.timesteps):
                 scheduler.scale_model_input(sample, t)
