@@ -42,8 +42,7 @@ def main() -> None:
         context = AppContext(settings, registry, client)
         # max_size: without one, Gradio lets a single visitor in on ZeroGPU
         page = build_page(context).queue(default_concurrency_limit=None, max_size=10_000)
-        where = address(settings, host)
-        page.launch(prevent_thread_lock=True, **where, **launch_options(context))
+        page.launch(prevent_thread_lock=True, **address(settings, host), **launch_options(context))
         logs.take_over("uvicorn", "uvicorn.error", "uvicorn.access")
         with closing(page), client:  # imports torch, behind the page
             client.wait_until_ready()

@@ -25,6 +25,7 @@ from tests.fake_client import FakeClient, draw
 pytestmark = pytest.mark.slow
 SESSIONS = 300
 MEGABYTES = 25  # Gradio by itself would keep 210
+WORKERS = 40  # of anyio's pool, which fills up whoever comes; a thread a session would be 300
 
 
 @pytest.fixture(scope="module")
@@ -77,5 +78,5 @@ def test_hundreds_of_sessions_that_come_and_go_leave_nothing(page: gr.Blocks) ->
     assert not queue.pending_messages_per_session
     assert not queue.event_ids_to_events
     assert memory() - memory_before < MEGABYTES * 1e6
-    assert threading.active_count() <= threads_before + 8
+    assert threading.active_count() <= threads_before + WORKERS
     assert len(os.listdir("/proc/self/fd")) <= handles_before + 8
