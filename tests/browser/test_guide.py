@@ -16,20 +16,28 @@ pytestmark = [pytest.mark.browser, pytest.mark.walk, pytest.mark.timeout(900)]
 WORDS = guide_words()
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SHOWN = "img, .step-image, .js-plotly-plot, svg"
-RAN = re.compile(r"^(?!.*Drawn once).*(pictures? in|steps?)", re.S)
+RAN = {
+    "en": re.compile(r"^(?!.*Drawn once).*(pictures? in|steps?)", re.S),
+    "zh-CN": re.compile(r"^(?!.*画一次).*(张图片，用时|步)", re.S),
+}
 
 
-def open_guide(visitor: Visitor) -> Page:
+def open_guide(visitor: Visitor, language: str = "en") -> Page:
     """The guide as a cold page shows it."""
-    visitor.page.reload()
+    page = visitor.page
+    page.goto(f"{page.url.partition('?')[0]}?lang={language}")
     visitor.find("guide-list").wait_for()
-    return visitor.page
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    return page
 
 
+@pytest.mark.parametrize("language", RAN)
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.key)
-def test_predict_run_come_back_and_reveal(visitor: Visitor, step: GuideStep) -> None:
-    page = open_guide(visitor)
-    own = WORDS.steps[step.key]
+def test_predict_run_come_back_and_reveal(visitor: Visitor, step: GuideStep, language: str) -> None:
+    words = guide_words(language)
+    page = open_guide(visitor, language)
+    own = words.steps[step.key]
+    expect(visitor.find("guide-list")).to_contain_text(own.title.replace("`", ""))
     page.locator(f"#guide-list [data-go={step.key}]").click()
     asking = visitor.find(f"guide-{step.key}-asking")
     expect(visitor.find(f"guide-{step.key}-pictures").locator("img").first).to_be_visible(
@@ -42,25 +50,24 @@ def test_predict_run_come_back_and_reveal(visitor: Visitor, step: GuideStep) -> 
         page.wait_for_timeout(100)
         before = page.evaluate("scrollY")
         button.click()
-        run_is_seen(page, experiment.tab)
+        run_is_seen(page, experiment.tab, RAN[language])
         visitor.find("guide-return").get_by_role("button").click()
         expect(button).to_be_visible()
         page.wait_for_function("y => Math.abs(scrollY - y) < 3", arg=before)
         expect(visitor.find("guide-return")).to_have_count(0)
     expect(visitor.find(f"guide-{step.key}-answer")).to_be_hidden()
-    asking.get_by_role("button", name=WORDS.page["reveal_button"]).click()
-    expect(asking).to_contain_text(WORDS.page["agreed"])
+    asking.get_by_role("button", name=words.page["reveal_button"]).click()
+    expect(asking).to_contain_text(words.page["agreed"])
     expect(visitor.find(f"guide-{step.key}-answer").locator(".katex").first).to_be_visible()
     expect(visitor.find(f"guide-{step.key}-answer").locator(".katex-error")).to_have_count(0)
     expect(visitor.find(f"guide-{step.key}-code").locator("pre").first).to_be_visible()
-    assert own.title
 
 
-def run_is_seen(page: Page, tab: str) -> None:
+def run_is_seen(page: Page, tab: str, ran: re.Pattern[str] = RAN["en"]) -> None:
     """Wait until the tab is open, its run has ended or gone on for a while, and it shows it."""
     expect(page.locator(f"#tabs [data-tab-id='{tab}']")).to_have_attribute("aria-selected", "true")
     status = page.locator(".status:visible").first
-    expect(status).to_contain_text(RAN, timeout=PATIENCE)
+    expect(status).to_contain_text(ran, timeout=PATIENCE)
     if tab == "train":
         page.locator("#train-stop").click()
     else:
