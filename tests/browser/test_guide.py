@@ -26,6 +26,7 @@ def open_guide(visitor: Visitor, language: str = "en") -> Page:
     """The guide as a cold page shows it."""
     page = visitor.page
     page.goto(f"{page.url.partition('?')[0]}?lang={language}")
+    visitor.errors.clear()  # of the page that was left in the middle of its own opening
     visitor.find("guide-list").wait_for()
     expect(page.locator("html")).to_have_attribute("lang", language)
     return page
