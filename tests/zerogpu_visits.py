@@ -89,7 +89,8 @@ class Visits:
         others = [ticket.result() for ticket in tickets[1:]]
         self.wait_until_released()
         last = events[-1][1]
-        moving = [at for at, event in events if type(event).__name__ == "Progress"]
+        # a quick run's steps may have gone by between two looks
+        moving = [at for at, e in events if type(e).__name__ in ("Progress", "Result")]
         return {
             "kinds": [type(event).__name__ for _, event in events],
             "steps": sorted({e.step for _, e in events if type(e).__name__ == "Progress"}),
