@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,20 +71,15 @@ class Server:
     @contextmanager
     def watched(self) -> Iterator[Usage]:
         """Measure as long as the ``with`` lasts."""
-        usage, done = Usage(), threading.Event()
-        begun, cpu = time.perf_counter(), self._cpu()
+        usage, begun, cpu = Usage(), time.perf_counter(), self._cpu()
 
-        def sample() -> None:
-            while not done.wait(SAMPLE_SECONDS):
-                usage.memory_over_time.append((time.perf_counter() - begun, self.memory()))
+        def sample(now: float) -> None:
+            usage.memory_over_time.append((now, self.memory()))
 
-        sampler = threading.Thread(target=sample, daemon=True)
-        sampler.start()
         try:
-            yield usage
+            with again_and_again(SAMPLE_SECONDS, sample):
+                yield usage
         finally:
-            done.set()
-            sampler.join()
             usage.memory = max((m for _, m in usage.memory_over_time), default=self.memory())
             usage.cpu_seconds = self._cpu() - cpu
             usage.lag_p99 = self.lag(time.perf_counter() - begun)["p99"]
@@ -92,6 +87,24 @@ class Server:
     def _cpu(self) -> float:
         times = self.process.cpu_times()
         return times.user + times.system
+
+
+@contextmanager
+def again_and_again(seconds: float, look: Callable[[float], None]) -> Iterator[None]:
+    """Call ``look`` every so many seconds, with those since the beginning, beside the ``with``."""
+    done, begun = threading.Event(), time.perf_counter()
+
+    def work() -> None:
+        while not done.wait(seconds):
+            look(time.perf_counter() - begun)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        worker.join()
 
 
 @contextmanager

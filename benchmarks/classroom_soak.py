@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ import httpx
 from matplotlib.figure import Figure
 
 from benchmarks.classroom import a_class
-from benchmarks.classroom_servers import Server, serving
+from benchmarks.classroom_servers import Server, again_and_again, serving
 from benchmarks.classroom_visitor import Page, Visit, visit
 
 AT_ONCE = 16  # sessions that are open at the same moment
@@ -107,21 +106,13 @@ async def lesson(page: Page, people: int, seconds: float, seed: int = 0) -> list
 def watching(server: Server) -> Iterator[list[Moment]]:
     """What the server held and how late it was, every few seconds as long as the ``with`` lasts."""
     moments: list[Moment] = []
-    done, begun = threading.Event(), time.perf_counter()
 
-    def look() -> None:
-        while not done.wait(EVERY):
-            now = time.perf_counter() - begun
-            late = server.lag(EVERY)["p99"]
-            moments.append(Moment(round(now), round(server.memory() / 1e6), round(1000 * late, 1)))
+    def look(now: float) -> None:
+        late = server.lag(EVERY)["p99"]
+        moments.append(Moment(round(now), round(server.memory() / 1e6), round(1000 * late, 1)))
 
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
-    try:
+    with again_and_again(EVERY, look):
         yield moments
-    finally:
-        done.set()
-        watcher.join()
 
 
 def sessions(server: Server, folder: Path, count: int) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def open_picture(written: str) -> Image.Image:
 
     Raises ValueError(PICTURE_FILE) for what is none.
     """
+    if len(written) > MOST_BASE64:
+        raise ValueError(PICTURE_FILE)
     try:
         content = base64.b64decode(written, validate=True)
         with warnings.catch_warnings():
@@ -66,7 +68,7 @@ def open_picture(written: str) -> Image.Image:
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except (binascii.Error, OSError, ValueError, SyntaxError, Warning) as error:
         raise ValueError(PICTURE_FILE) from error
-    if len(written) > MOST_BASE64 or max(picture.size) > MOST_SIDE:
+    if max(picture.size) > MOST_SIDE:
         raise ValueError(PICTURE_FILE)
     return picture
 

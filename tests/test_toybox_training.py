@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,19 @@ def glyphs(*_: object) -> tuple[Tensor, Tensor]:
     return images, torch.arange(10)
 
 
+def assert_same(old: Any, new: Any, *parts: str) -> None:
+    """These parts of two pipelines have the same weights."""
+    for part in parts:
+        a, b = getattr(old, part).state_dict(), getattr(new, part).state_dict()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def largest_change(old: torch.nn.Module, new: torch.nn.Module) -> float:
+    """The largest difference of two networks' weights."""
+    pairs = zip(old.parameters(), new.parameters(), strict=True)
+    return max((a - b).abs().max().item() for a, b in pairs)
+
+
 def test_a_trained_toybox_goes_on_and_its_card_tells_both_parts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -52,14 +66,8 @@ def test_a_trained_toybox_goes_on_and_its_card_tells_both_parts(
     old, new = (
         StableDiffusionPipeline.from_pretrained(p, safety_checker=None) for p in (SHIPPED, out)
     )
-    for kept in ("vae", "text_encoder"):
-        a, b = getattr(old, kept).state_dict(), getattr(new, kept).state_dict()
-        assert all(torch.equal(a[name], b[name]) for name in a)
-    change = [
-        (a - b).abs().max().item()
-        for a, b in zip(old.unet.parameters(), new.unet.parameters(), strict=True)
-    ]
-    assert 0 < max(change) < 0.01
+    assert_same(old, new, "vae", "text_encoder")
+    assert 0 < largest_change(old.unet, new.unet) < 0.01
 
 
 def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
@@ -137,9 +145,7 @@ def test_the_decoder_goes_on_and_everything_else_stays(
     old, new = (
         StableDiffusionPipeline.from_pretrained(p, safety_checker=None) for p in (SHIPPED, out)
     )
-    for kept in ("unet", "text_encoder"):
-        a, b = getattr(old, kept).state_dict(), getattr(new, kept).state_dict()
-        assert all(torch.equal(a[name], b[name]) for name in a)
+    assert_same(old, new, "unet", "text_encoder")
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         a, b = (pipeline.vae.encode(images).latent_dist.mean for pipeline in (old, new))
@@ -270,14 +276,8 @@ def test_toybox_is_distilled_into_a_stock_pipeline_that_needs_no_guidance(
         for p in (SHIPPED, out)
     )
     assert type(new.scheduler).__name__ == "LCMScheduler"
-    for kept in ("vae", "text_encoder"):
-        a, b = getattr(old, kept).state_dict(), getattr(new, kept).state_dict()
-        assert all(torch.equal(a[name], b[name]) for name in a)
-    change = [
-        (a - b).abs().max().item()
-        for a, b in zip(old.unet.parameters(), new.unet.parameters(), strict=True)
-    ]
-    assert 0 < max(change) < 0.01  # fp16, and two small steps
+    assert_same(old, new, "vae", "text_encoder")
+    assert 0 < largest_change(old.unet, new.unet) < 0.01  # fp16, and two small steps
     assert all(file.stat().st_size < 10e6 for file in out.rglob("*") if file.is_file())
     with pytest.raises(UserError, match="There is no stage 'unet'; there is distillation"):
         toybox.train_turbo(None, "cpu", out, "unet")

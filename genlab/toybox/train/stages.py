@@ -8,7 +8,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    LCMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from genlab.requests import UserError
@@ -96,16 +102,8 @@ def train(
             return
 
     def write(network: UNet2DConditionModel) -> None:
-        pipeline = StableDiffusionPipeline(
-            vae=vae,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            unet=network,
-            scheduler=unet.build_scheduler(),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
+        scheduler = unet.build_scheduler()
+        pipeline = _pipeline(vae, text_encoder, tokenizer, network, scheduler)
 
         def save(folder: Path) -> None:
             pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=MAX_SHARD)
@@ -155,16 +153,8 @@ def train_turbo(
     world = World.load(taught_by)
     vae, text_encoder, tokenizer, teacher = _trained(taught_by)
     student = turbo.distil(world, data, device, runs, vae, text_encoder, tokenizer, teacher)
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=student.half(),
-        scheduler=turbo.build_turbo_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    scheduler = turbo.build_turbo_scheduler()
+    pipeline = _pipeline(vae, text_encoder, tokenizer, student.half(), scheduler)
 
     def save(folder: Path) -> None:
         pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=MAX_SHARD)
@@ -178,6 +168,25 @@ def train_turbo(
     assert spent is not None
     part = Part(TURBO_STAGES[0], spent[0], turbo.BATCH, round(spent[1] / 60), hardware(device))
     write_turbo_card(out, part, turbo.GUIDANCE_SCALE, turbo.SOLVER_STEPS)
+
+
+def _pipeline(
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    network: UNet2DConditionModel,
+    scheduler: DDIMScheduler | LCMScheduler,
+) -> StableDiffusionPipeline:
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=network,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def _trained(

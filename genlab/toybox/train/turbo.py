@@ -24,7 +24,12 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from genlab.diffusion.guidance import classifier_free
 from genlab.toybox.train.clip import tokenize
 from genlab.toybox.train.common import prepare_cpu
-from genlab.toybox.train.unet import FULL_CAPTIONS, build_scheduler, encode_pictures
+from genlab.toybox.train.unet import (
+    build_scheduler,
+    captioned,
+    encode_pictures,
+    spread_quantiles,
+)
 from genlab.toybox.world import World
 from genlab.training.trainer import Trainer, warmup_hold_fall
 
@@ -152,19 +157,11 @@ def distil(
         nothing = text_encoder(tokenize(tokenizer, [""], device)).last_hidden_state
     for step in trainer.steps():
         # 1. data to device: latents, captions, noise, and where on the teacher's path they are
-        rng = random.Random(step)
-        rows = rng.sample(range(len(scenes)), BATCH)
+        rows, captions = captioned(world, scenes, BATCH, random.Random(step), CAPTION_DROPOUT)
         clean = latents[rows]  # (B, 4, 16, 16)
-        captions = [
-            ""
-            if rng.random() < CAPTION_DROPOUT
-            else world.caption(scenes[row], rng, full=rng.random() < FULL_CAPTIONS)
-            for row in rows
-        ]
         with torch.no_grad():
             text = text_encoder(tokenize(tokenizer, captions, device)).last_hidden_state
-        parts = (torch.randperm(BATCH) + torch.rand(BATCH)) / BATCH  # one from each equal part
-        t = ((parts * SOLVER_STEPS).long() + 1) * apart - 1  # 19, 39, ... 999
+        t = ((spread_quantiles(BATCH) * SOLVER_STEPS).long() + 1) * apart - 1  # 19, 39, ... 999
         t = t.to(device)
         earlier = (t - apart).clamp(min=0)
         signal, noise_rate = function.rates(t)

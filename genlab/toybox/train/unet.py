@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -107,6 +107,28 @@ def encode_pictures(
     return latents, scenes
 
 
+def captioned(
+    world: World, scenes: Sequence[Scene], count: int, rng: random.Random, dropout: float
+) -> tuple[list[int], list[str]]:
+    """The rows of ``count`` scenes and a caption of each, a share ``dropout`` of them empty.
+
+    Captions are fresh each time; `FULL_CAPTIONS` of them say everything.
+    """
+    rows = rng.sample(range(len(scenes)), count)
+    captions = [
+        ""
+        if rng.random() < dropout
+        else world.caption(scenes[row], rng, full=rng.random() < FULL_CAPTIONS)
+        for row in rows
+    ]
+    return rows, captions
+
+
+def spread_quantiles(count: int) -> Tensor:
+    """`count` numbers in [0, 1), one from each of as many equal parts, in random order."""
+    return (torch.randperm(count) + torch.rand(count)) / count
+
+
 def spread_timesteps(count: int, total: int) -> Tensor:
     """`count` timesteps below `total`, each with a probability that grows in proportion to it.
 
@@ -115,8 +137,7 @@ def spread_timesteps(count: int, total: int) -> Tensor:
     `count` equally likely parts, in random order; together they cover the range, so the loss
     varies less.
     """
-    quantiles = (torch.randperm(count) + torch.rand(count)) / count
-    return (quantiles.sqrt() * total).long().clamp(max=total - 1)
+    return (spread_quantiles(count).sqrt() * total).long().clamp(max=total - 1)
 
 
 def train_unet(
@@ -168,15 +189,8 @@ def train_unet(
             on_publish(ema.module)
             published = time.monotonic()
         # 1. data to device: latents, captions (some empty, for classifier-free guidance), noise
-        rng = random.Random(step)
-        rows = rng.sample(range(len(scenes)), BATCH)
+        rows, captions = captioned(world, scenes, BATCH, random.Random(step), CAPTION_DROPOUT)
         clean = latents[rows]  # (B, 4, 16, 16)
-        captions = [
-            ""
-            if rng.random() < CAPTION_DROPOUT
-            else world.caption(scenes[row], rng, full=rng.random() < FULL_CAPTIONS)
-            for row in rows
-        ]
         with torch.no_grad():
             text = text_encoder(tokenize(tokenizer, captions, device)).last_hidden_state
         noise = torch.randn_like(clean)

@@ -7,15 +7,13 @@ loaded from an address.
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
-from genlab.images import contact_sheet, to_pil
+from genlab.images import contact_sheet, written_picture
 from genlab.requests import SampleRequest
 from genlab.ui.picture_store import height_of
 
@@ -100,6 +98,4 @@ def reduced(picture: np.ndarray) -> np.ndarray:
 
 def data_url(picture: np.ndarray) -> str:
     """A uint8 (H, W[, 3]) picture as a PNG in a data URL: for what is small or lasts a moment."""
-    file = io.BytesIO()
-    to_pil(np.ascontiguousarray(picture)).save(file, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + written_picture(np.ascontiguousarray(picture))

@@ -65,7 +65,7 @@ def build(context: AppContext, controls: Controls) -> None:
                 blank(len(STRENGTHS), 1), elem_id=f"{SLOT}-strengths", elem_classes=["flush"]
             )
     unseen: dict[str, Any] = {"visible": "hidden", "elem_classes": [UNSHARED]}
-    picture = gr.Textbox(FIRST, elem_id=f"{SLOT}-picture", **unseen)
+    picture = gr.Textbox(elem_id=f"{SLOT}-picture", **unseen)
     mask = gr.Textbox(elem_id=f"{SLOT}-mask", **unseen)
     taken = gr.Button(visible="hidden", elem_id=f"{SLOT}-taken")
     taken.click(
@@ -86,7 +86,7 @@ def build(context: AppContext, controls: Controls) -> None:
             if 0 in frame.changed:
                 main = drawn(context, wanted[0], frame.cells[0])
             if 1 in frame.changed:
-                strip = at_every_strength(frame.cells[1])
+                strip = at_every_strength(wanted[1:], frame.cells[1])
             yield frame.status, gr.update(interactive=frame.running), *main, strip
 
     inputs = [*controls.inputs, strength, count, picture, mask]
@@ -96,26 +96,23 @@ def build(context: AppContext, controls: Controls) -> None:
 def requests_for(*values: Any) -> list[StableDiffusionRequest]:
     """The request of what the mode's controls say, then its first picture at each of STRENGTHS.
 
-    Raises UserError.
+    Begins with FIRST where no other picture was taken; raises UserError.
     """
     *settings, strength, count, picture, mask = values
-    changes = {
-        "strength": "" if strength is None else strength,
-        "count": "" if count is None else count,
-        "picture": picture, "mask": mask, "preview_every": 3, "judge": True,
-    }  # fmt: skip
-    request = request_of(settings, **changes)
+    request = request_of(
+        settings, strength=strength, count=count, picture=picture or FIRST, mask=mask,
+        preview_every=3, judge=True,
+    )  # fmt: skip
     first = request.for_image(0)
-    steps = request.num_inference_steps
-    enough = [value for value in STRENGTHS if int(steps * value)]
-    return [request, *(first.model_copy(update={"strength": value}) for value in enough)]
+    along = [first.model_copy(update={"strength": value}) for value in STRENGTHS]
+    return [request, *(one for one in along if one.steps_taken)]
 
 
-def at_every_strength(view: CellView) -> Any:
-    """The pictures of the strengths in a row, each with its own; unchanged before there are any."""
+def at_every_strength(requests: Sequence[StableDiffusionRequest], view: CellView) -> Any:
+    """The pictures of the requests in a row, each with its strength; unchanged before any."""
     pictures = view.pictures or view.previews
     if pictures is None or not len(pictures):
         return gr.skip()
-    captions = [f"{value:g}" for value in STRENGTHS[-len(pictures) :]]
+    captions = [f"{request.strength:g}" for request in requests]
     alts = [f"redrawn at strength {caption}" for caption in captions]
     return grid(pictures, captions, columns=len(pictures), alts=alts, name="At every strength")
