@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlab.families.pixel_diffusion.network import NULL_LABEL, build_flow_scheduler, predict
-from genlab.families.pixel_diffusion.train import Learner
+from genlab.families.pixel_diffusion.train import Learner, spread_sigmas
 from genlab.training.data import Minibatches, to_network
 from genlab.training.trainer import Trainer
 
@@ -73,13 +73,3 @@ def train_flow_matching(
 
     learner.write(folder, scheduler)
     return trainer
-
-
-def spread_sigmas(count: int) -> Tensor:
-    """Random sigmas (count,) in (0, 1): one from each of `count` equal shares of a distribution.
-
-    It is logit-normal, as in Esser et al. 2024 (arXiv:2403.03206), section 3.1: the middle of the
-    line, where a picture is neither plain nor gone, is seen more often than its ends.
-    """
-    quantiles = (torch.arange(count) + torch.rand(count)) / count
-    return torch.special.ndtri(quantiles.clamp(1e-6, 1 - 1e-6)).sigmoid()
