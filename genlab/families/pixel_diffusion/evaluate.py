@@ -30,7 +30,7 @@ SCALES: dict[GuidanceName, tuple[float, ...]] = {
 """Beside 0, which is no guidance and is drawn once for both."""
 SWEEP_SAMPLES = 500
 SWEEP_STEPS = 25
-GUIDED_SAMPLES = 1000  # for the methods that the FID target is not about
+CLASSIFIER_SAMPLES = 1000  # at two networks a step and the gradient of one, the dearest
 
 
 def evaluate(
@@ -51,9 +51,9 @@ def evaluate(
         metadata: of the checkpoint.
         registry: knows its judge.
         data: torchvision root; None for the setting GENLAB_DATA.
-        samples: how many at the best scale of classifier-free guidance, None for `SAMPLES`; the
-            sweep has `SWEEP_SAMPLES` a scale and `SWEEP_STEPS` steps, the others `GUIDED_SAMPLES`;
-            never more than `samples`.
+        samples: how many without guidance and at the best scale of classifier-free guidance, None
+            for `SAMPLES`; the sweep has `SWEEP_SAMPLES` a scale and `SWEEP_STEPS` steps, a
+            classifier's guidance `CLASSIFIER_SAMPLES`; never more than `samples`.
         pictures: not used: `write_curves` draws the sweep.
 
     Returns:
@@ -104,13 +104,13 @@ def evaluate(
     best = min(sweep["classifier-free"], key=lambda row: row["fid"])["guidance_scale"]
     figures = measured("classifier-free", best, STEPS, count)
     figures["fid_floor"] = metrics.fid(real, other)
-    plain = measured("none", 0, STEPS, GUIDED_SAMPLES)
-    kept = ("fid", "label_accuracy", "sharpness", "samples")
+    plain = measured("none", 0, STEPS, count)
+    kept = ("fid", "label_accuracy", "confidence", "sharpness", "samples")
     figures |= {f"unguided_{key}": plain[key] for key in kept}
     figures["unguided_diversity"] = plain["diversity_of_all"]  # it has no class to stay within
     if "classifier" in sweep:
         scale = max(sweep["classifier"], key=lambda row: row["label_accuracy"])["guidance_scale"]
-        guided = measured("classifier", scale, STEPS, GUIDED_SAMPLES)
+        guided = measured("classifier", scale, STEPS, CLASSIFIER_SAMPLES)
         kept = ("guidance_scale", "fid", "label_accuracy", "samples")
         figures |= {f"classifier_{key}": guided[key] for key in kept}
     shown = ("guidance_scale", "label_accuracy", "fid", "diversity", "samples")
