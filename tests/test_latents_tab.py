@@ -99,6 +99,56 @@ def test_without_models_the_tab_says_how_to_get_some() -> None:
     assert "genlab train vae-mnist-20d" in str(page.blocks.get_config_file())
 
 
+# --- Between pictures ---------------------------------------------------------------------------
+
+
+def test_two_real_pictures_are_encoded_and_each_vae_walks_from_code_to_code(registry: Any) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-between-generate", 2, 5, 3)
+    requests: list[Any] = [ticket.request for ticket in client.tickets]
+    assert [r.checkpoint for r in requests] == ["vae", "vae-2d"] * 2
+    known = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    assert (requests[0].images == known[[1, 4]]).all()
+    assert requests[2].z.shape == (2 * 3, LATENT), "straight, then along the sphere"
+    assert "<b>faded</b>" in last["latents-between-pixels"]
+    assert last["latents-between-pixels"].count("<img") == 3
+    for k in (1, 2):
+        assert last[f"latents-between-vae-{k}"].count("<img") == 6
+        assert "The two codes lie 0.0 apart." in last[f"latents-between-vae-{k}"]
+
+
+def test_codes_are_walked_by_their_ends_and_pixels_are_mixed(registry: Any) -> None:
+    def codes(request: Any) -> list[Event]:
+        (result,) = answer(request)
+        assert isinstance(result, Result)
+        mu = np.array([[3, 0] + [0] * (LATENT - 2), [0, 4] + [0] * (LATENT - 2)], np.float32)
+        if "mu" in result.extras and request.checkpoint == "vae" and request.count == 2:
+            result.extras["mu"] = mu
+        return [result]
+
+    client = answering(codes)
+    last = press(registry, client, "latents-between-generate", 2, 5, 3)
+    z = client.tickets[2].request.z[:, :2]  # type: ignore[attr-defined]
+    assert z[[0, 1, 2]].tolist() == [[3, 0], [1.5, 2], [0, 4]]
+    assert z[4] == pytest.approx(np.array([3, 4]) * np.sqrt(0.5), abs=1e-5)
+    assert "The two codes lie 5.0 apart." in last["latents-between-vae-1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ((21, 1, 5), "The test picture is 21, but must be a number from 1 to 20."),
+        ((1, 1.5, 5), "The test picture is 1.5, but must be a number from 1 to 20."),
+        ((1, 2, 17), "Count is 17, but must be a whole number from 2 to 16."),
+    ],
+)
+def test_a_wrong_end_or_count_is_a_sentence(registry: Any, values: Any, sentence: str) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-between-generate", *values)
+    assert sentence in last["latents-between-status"]
+    assert client.tickets == []
+
+
 # --- Single dimensions --------------------------------------------------------------------------
 
 

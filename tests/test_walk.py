@@ -16,8 +16,8 @@ from genlab.families.gan.request import GANRequest
 from genlab.families.pixel_diffusion.request import PixelDiffusionRequest
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import VAERequest
-from genlab.families.walk import WalkRequest
-from genlab.families.walk_noise import first_noise, interpolated, walk_generators
+from genlab.families.walk import WalkRequest, interpolated
+from genlab.families.walk_noise import first_noise, walk_generators
 from genlab.formats.model_card import write_card
 from genlab.requests import UserError, parse_request
 from tests.drive import drive, opened
@@ -87,12 +87,18 @@ def test_straight_ways_lead_through_shorter_noise_and_round_ones_do_not() -> Non
 
 
 def test_the_sphere_between_a_noise_and_itself_is_that_noise() -> None:
-    noise = torch.randn(1, 7)
-    shares = torch.tensor([0.0, 0.5, 1.0])
-    for other in (noise, -noise):
-        along = interpolated(noise.expand(3, 7), other, shares, "spherical")
-        assert torch.isfinite(along).all()
-    assert torch.allclose(interpolated(noise, noise, shares[1:2], "spherical"), noise)
+    noise = np.random.default_rng(0).standard_normal((1, 7), dtype=np.float32)
+    shares = np.array([0.0, 0.5, 1.0])
+    for other in (noise, -noise, np.zeros_like(noise)):
+        assert np.isfinite(interpolated(noise, other, shares, "spherical")).all()
+    assert interpolated(noise, noise, shares, "spherical") == pytest.approx(noise.repeat(3, 0))
+
+
+def test_the_sphere_between_two_axes_is_a_quarter_of_a_circle() -> None:
+    ends = np.eye(2, dtype=np.float32)
+    way = interpolated(ends[:1], ends[1:], np.linspace(0, 1, 4), "spherical")
+    angles = np.linspace(0, np.pi / 2, 4)
+    assert way == pytest.approx(np.stack([np.cos(angles), np.sin(angles)], axis=1), abs=1e-6)
 
 
 def test_a_part_of_a_way_is_the_same_as_in_the_whole() -> None:

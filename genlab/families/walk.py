@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field
 
 from genlab.requests import MAX_SEED, SampleRequest
 
 Interpolation = Literal["spherical", "linear"]
+PARALLEL = 1e-4  # radians; closer than that the sphere is straight
 
 
 class WalkRequest(SampleRequest):
@@ -50,3 +52,25 @@ class WalkRequest(SampleRequest):
         if self.to_seed is None:
             return alone
         return alone.model_copy(update={"seed": self.seed, "shares": (self.share_of(k),)})
+
+
+def interpolated(
+    start: np.ndarray, end: np.ndarray, shares: np.ndarray, way: Interpolation
+) -> np.ndarray:
+    """Between (N or 1, ...) and (1, ...), row k at ``shares[k]`` of the way, 0 to 1; (N, ...).
+
+    Linear: (1 - s) a + s b. Spherical: (sin((1 - s) w) a + sin(s w) b) / sin w, with w the angle
+    between a and b (Shoemake 1985).
+    """
+    s = shares.astype(start.dtype).reshape(-1, *[1] * (start.ndim - 1))
+    straight = (1 - s) * start + s * end
+    if way == "linear":
+        return straight
+    a, b = start.reshape(len(start), -1), end.reshape(len(end), -1)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = (a * b).sum(axis=1) / np.maximum(lengths, np.finfo(start.dtype).tiny)
+    w = np.arccos(cosine.clip(-1, 1)).reshape(-1, *[1] * (start.ndim - 1))
+    parallel = np.abs(np.sin(w)) < PARALLEL
+    whole = np.where(parallel, 1, np.sin(w))
+    along = (np.sin((1 - s) * w) * start + np.sin(s * w) * end) / whole
+    return np.where(parallel, straight, along).astype(start.dtype)

@@ -15,7 +15,8 @@ Elements that tests, the lab guide and screenshots name by id:
   gan-generate, gan-stop, gan-status, gan-gallery, gan-strip, gan-beside-gallery, gan-beside-strip,
   gan-class.
 - Latents: latents-walk-seed, -dice, -to-seed, -count, -vae, -gan, -diffusion, -generate, -stop,
-  -status, and -<vae | gan | diffusion>-<straight | sphere>; latents-dimensions-checkpoint, -seed,
+  -status, and -<vae | gan | diffusion>-<straight | sphere>; latents-between-picture, -to-picture,
+  -count, -generate, -stop, -status, -pixels, -vae-<1 to 6>; latents-dimensions-checkpoint, -seed,
   -dice, -row-<1 to 8>, -generate, -stop, -status, -picture, -rows; latents-draw-pad,
   -timestep, -centred, -digit, -generate, -stop, -status, -restored, -denoised, -places;
   latents-noise-checkpoint, -picture, -seed, -dice, -generate, -stop, -status, -rows.

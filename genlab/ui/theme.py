@@ -17,6 +17,7 @@ STYLES = (
     "state/present.css",
     "teacher/lesson.css",
     "tabs/vae/plane.css",
+    "tabs/pad.css",
     "tabs/latents/latents.css",
     "tabs/stable_diffusion/modes.css",
 )

@@ -31,6 +31,38 @@ def stroke(visitor: Visitor) -> None:
     visitor.page.mouse.up()
 
 
+def test_a_digit_is_drawn_by_keys_alone(visitor: Visitor) -> None:
+    visitor.open_tab("Latents")
+    visitor.open_tab("Draw a digit")
+    visitor.pictures("latents-draw-restored", 5)
+    pad = visitor.find("latents-draw-pad")
+    pad.locator("canvas").focus()
+    for key, times in (("ArrowUp", 9), (" ", 1), ("ArrowDown", 18), (" ", 1)):
+        for _ in range(times):
+            visitor.page.keyboard.press(key)
+    expect(visitor.find("latents-draw-places")).to_contain_text("Nearest test code: class 1")
+    assert pad.locator(".pad.keyed").count() == 1
+    visitor.page.keyboard.press("Tab")
+    assert pad.locator(".pad.keyed").count() == 0
+
+
+def test_two_test_pictures_are_joined_in_pixels_and_in_codes(visitor: Visitor) -> None:
+    visitor.open_tab("Latents")
+    visitor.open_tab("Between pictures")
+    faded = visitor.find("latents-between-pixels").locator("img")
+    expect(faded).to_have_count(9)
+    before = visitor.pictures("latents-between-vae-1", 18)
+    visitor.enter("latents-between-to-picture", 4)
+    first = visitor.find("latents-between-vae-1").locator("img").last
+    expect(visitor.find("latents-between-status")).to_contain_text("pictures in")
+    expect(first).to_be_visible()
+    visitor.wait_until_quiet()
+    after = visitor.pictures("latents-between-vae-1", 18)
+    assert after[0].hash == before[0].hash, "the same beginning"
+    assert after[8].hash != before[8].hash
+    assert after[8].hash == after[17].hash, "both ways end at one code"
+
+
 def test_a_drawn_digit_is_restored_placed_and_denoised(visitor: Visitor) -> None:
     visitor.open_tab("Latents")
     visitor.open_tab("Draw a digit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request, expect
 
 PATIENCE = 120_000  # milliseconds that a busy two-core machine may take for one thing on the page
 expect.set_options(timeout=PATIENCE)
@@ -107,6 +107,24 @@ class Visitor:
             re.compile(rf"^(?!.*Drawn once).*({ends})", re.S), timeout=timeout
         )
         expect(self.find(f"{tab}-stop")).to_be_disabled(timeout=PATIENCE)
+
+    def wait_until_quiet(self, seconds: float = 1) -> None:
+        """Wait until the page has asked the server nothing for so long: what follows a run too."""
+        asked: list[str] = []
+
+        def note(request: Request) -> None:
+            if "queue/join" in request.url:
+                asked.append(request.url)
+
+        self.page.on("request", note)
+        try:
+            while True:
+                asked.clear()
+                self.page.wait_for_timeout(1000 * seconds)
+                if not asked:
+                    return
+        finally:
+            self.page.remove_listener("request", note)
 
     def status(self, tab: str) -> str:
         """The sentence under the buttons."""

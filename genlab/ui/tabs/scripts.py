@@ -6,5 +6,6 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 TAB_SCRIPTS = tuple(
-    FOLDER / name for name in ("vae/plane.js", "latents/draw.js", "stable_diffusion/redraw.js")
+    FOLDER / name
+    for name in ("pad.js", "vae/plane.js", "latents/draw.js", "stable_diffusion/redraw.js")
 )

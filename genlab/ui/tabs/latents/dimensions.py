@@ -27,9 +27,8 @@ from genlab.ui.components.panel import (
     titles,
 )
 from genlab.ui.components.pictures import blank, grid
-from genlab.ui.components.run_button import on_press
+from genlab.ui.components.run_button import ended, on_press
 from genlab.ui.context import AppContext
-from genlab.ui.live_run import Frame
 from genlab.ui.model_choices import lists
 from genlab.ui.tabs.vae.kinds import reconstructs
 
@@ -152,11 +151,6 @@ def build(context: AppContext) -> None:
 def fits(entry: ModelMetadata) -> bool:
     """Whether a VAE has an encoder, and more dimensions than a plane."""
     return reconstructs(entry) and entry.facts.get("latent_dim", 0) > 2
-
-
-def ended(frame: Frame) -> bool:
-    """Whether the picture of a run is there."""
-    return not frame.running and bool(frame.cells) and all(view.done for view in frame.cells)
 
 
 def kl_of(extras: Any) -> np.ndarray:

@@ -4,10 +4,8 @@ window.genlabDraw = (() => {
   const SIDE = 28;
   const PEN = 0.075; // of the square's side: as thick as MNIST's
   const FAINT = 0.25; // of a file's strongest ink; less is paper
-  let last = null;
   let value = "";
 
-  const square = () => document.querySelector("#latents-draw-pad canvas");
   const ink = () => square().getContext("2d", { willReadFrequently: true });
 
   const send = () => {
@@ -30,22 +28,15 @@ window.genlabDraw = (() => {
     value = "";
   };
 
-  const place = (event) => {
-    const canvas = square(), box = canvas.getBoundingClientRect();
-    const scale = canvas.width / box.width;
-    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
-  };
-
-  const stroke = (to) => {
-    const context = ink();
+  const stroke = (from, to) => {
+    const context = ink(), { width } = square();
     context.strokeStyle = "#fff";
-    context.lineWidth = PEN * square().width;
+    context.lineWidth = PEN * width;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
-    context.moveTo(...last);
-    context.lineTo(...to);
+    context.moveTo(from[0] * width, from[1] * width);
+    context.lineTo(to[0] * width, to[1] * width);
     context.stroke();
-    last = to;
   };
 
   /* A picture in the middle of the square, as white ink on black: what differs from its corner. */
@@ -73,44 +64,19 @@ window.genlabDraw = (() => {
     canvas.closest(".pad").classList.add("inked");
   };
 
-  document.addEventListener("pointerdown", (event) => {
-    if (event.target !== square() || !event.isPrimary || event.button > 0) return;
-    event.preventDefault();
-    event.target.setPointerCapture(event.pointerId);
+  const begin = () => {
     if (!value) clear();
-    event.target.closest(".pad").classList.add("inked");
-    last = place(event);
-    stroke([last[0] + 0.1, last[1]]);
+    square().closest(".pad").classList.add("inked");
+  };
+
+  const { square } = genlabPad("#latents-draw-pad .pad", {
+    ready: () => true, begin, stroke, done: send, file: put,
   });
-  document.addEventListener("pointermove", (event) => {
-    if (!last || event.target !== square()) return;
-    for (const each of event.getCoalescedEvents?.() ?? [event]) stroke(place(each));
-  });
-  for (const name of ["pointerup", "pointercancel"])
-    document.addEventListener(name, () => {
-      if (!last) return;
-      last = null;
-      send();
-    });
 
   document.addEventListener("click", (event) => {
     if (!event.target.closest?.("#latents-draw-pad .clear")) return;
     clear();
     document.querySelector("#latents-draw-drawn")?.click();
-  });
-
-  document.addEventListener("change", async (event) => {
-    const box = event.target.closest?.("#latents-draw-pad input[type=file]");
-    const told = document.querySelector("#latents-draw-pad .told");
-    if (!box?.files.length) return;
-    try {
-      put(await createImageBitmap(box.files[0]));
-      told.textContent = "";
-      send();
-    } catch {
-      told.textContent = "This browser cannot read that file as a picture.";
-    }
-    box.value = "";
   });
 
   return {

@@ -33,10 +33,13 @@ INTRO = (
     "draws it again; diffusion noises it to **t** and denoises it from there, four times. From "
     "which t on is it another digit? And what comes back of something that is no digit at all?"
 )
-PAD = """<div class="pad"><canvas width="280" height="280" role="img"
-aria-label="A black square to draw a digit on with mouse, pen or finger"></canvas>
+PAD = """<div class="pad"><div class="sheet"><canvas width="280" height="280" tabindex="0"
+role="application" aria-label="A black square to draw a digit on with mouse, pen or finger"
+aria-describedby="latents-draw-keys"></canvas></div>
 <p><button type="button" class="clear">Clear</button>
 <label class="file">A picture file<input type="file" accept="image/*"></label></p>
+<p class="note" id="latents-draw-keys">By keys: arrows move, Space puts the pen down or lifts
+it.</p>
 <p class="note">A file stays in this browser: 28 × 28 grey values are sent.</p>
 <p class="note told" role="status"></p></div>"""
 TEST_DIGITS = 100  # to choose from
@@ -49,7 +52,7 @@ TIMES = 4  # noises
 
 def build(context: AppContext) -> None:
     """Add the mode's content to the tab."""
-    if not _vaes(context) and _diffusion(context) is None:
+    if not digit_vaes(context) and _diffusion(context) is None:
         missing("VAE or diffusion", "vae-mnist-20d")
         return
     gr.Markdown(INTRO, elem_classes=["intro"])
@@ -160,7 +163,7 @@ def requests_for(
 ) -> list[Request]:
     """A reconstruction by each VAE, those of the plane with test pictures; and diffusion's."""
     wanted: list[Request] = []
-    for entry in _vaes(context):
+    for entry in digit_vaes(context):
         images = given[None]
         if flat(entry):
             images = np.concatenate([images, known.images[:PLACED]])
@@ -177,7 +180,8 @@ def requests_for(
     return wanted
 
 
-def _vaes(context: AppContext) -> list[ModelMetadata]:
+def digit_vaes(context: AppContext) -> list[ModelMetadata]:
+    """The VAEs of digits that have an encoder, those of a plane last."""
     fitting = [
         entry
         for entry in context.registry.of_family("vae")

@@ -6,7 +6,7 @@ import gradio as gr
 
 from genlab.ui.components.panel import missing
 from genlab.ui.context import AppContext
-from genlab.ui.tabs.latents import dimensions, draw, noise, walk
+from genlab.ui.tabs.latents import between, dimensions, draw, noise, walk
 
 
 def build(context: AppContext) -> None:
@@ -17,6 +17,8 @@ def build(context: AppContext) -> None:
     with gr.Tabs(elem_classes=["modes"], overflow_behavior="wrap"):
         with gr.Tab("Walk", id="latents-walk"):
             walk.build(context)
+        with gr.Tab("Between pictures", id="latents-between"):
+            between.build(context)
         with gr.Tab("Single dimensions", id="latents-dimensions"):
             dimensions.build(context)
         with gr.Tab("Draw a digit", id="latents-draw"):

@@ -140,12 +140,13 @@ def _row(request: WalkRequest, view: CellView, entry: ModelMetadata | None) -> A
     alts = [f"picture {k + 1} of {len(pictures)} {ends}" for k in range(len(pictures))]
     name = f"{entry.title}, {WAYS[request.interpolation]}" if entry else ""
     shown = grid(pictures, columns=len(pictures), alts=alts, name=name)
-    return _way(request.interpolation, shown, note)
+    return way_row(WAYS[request.interpolation], shown, note)
 
 
-def _way(way: str, pictures: str, note: str = "") -> str:
-    told = f"<p>{note or '&nbsp;'}</p>"
-    return f'<div class="way"><b>{WAYS[way]}</b><div>{pictures}{told}</div></div>'
+def way_row(way: str, pictures: str, note: str | None = "") -> str:
+    """Pictures on one way, its name before them; under them a note, or the place for one."""
+    told = "" if note is None else f"<p>{note or '&nbsp;'}</p>"
+    return f'<div class="way"><b>{way}</b><div>{pictures}{told}</div></div>'
 
 
 def _place(name: str) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
@@ -153,7 +154,7 @@ def _place(name: str) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
         title = gr.HTML(heading(LABELS[name]), elem_classes=["flush"])
         straight, sphere = (
             gr.HTML(
-                _way(way, blank(COUNT, 1)), elem_id=f"{SLOT}-{_short(name)}-{WAYS[way]}",
+                way_row(WAYS[way], blank(COUNT, 1)), elem_id=f"{SLOT}-{_short(name)}-{WAYS[way]}",
                 elem_classes=["flush"],
             )
             for way in WAYS

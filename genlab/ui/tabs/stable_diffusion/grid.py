@@ -32,15 +32,18 @@ INTRO = (
 DEFAULTS = {name: values for name, (_, values) in AXES.items()}
 AXIS = "const axis = (window.genlabAxes ??= {})[%s] ??= {setting: %s, kept: %s};"
 TYPED = "(setting, values) => { %s axis.kept[setting] = values; }"
-CHOSEN = """(setting, values) => {
+CHOSEN = """async (setting, values) => {
     %s
+    await new Promise(done => setTimeout(done, 100));
+    values = document.querySelector(%s)?.value ?? values;
     const own = values !== axis.kept[axis.setting];
     axis.setting = setting;
     return own ? (axis.kept[setting] = values) : axis.kept[setting];
 }"""
 """Client-side: a newly chosen setting brings its values, those last typed for it.
 
-Values that came together with their setting, from a link, stay as they are.
+Values that came together with their setting, from a link, stay as they are: they may arrive a
+moment after it.
 """
 BEAT = 0.5  # seconds between two tables without a new picture: 64 cells are 50 kB
 BEGIN = ("num_inference_steps", "guidance_scale")
@@ -202,6 +205,7 @@ def _axis_controls(name: str, label: str, setting: str) -> tuple[gr.Dropdown, gr
         )  # fmt: skip
     axis_state = AXIS % tuple(map(json.dumps, (name, setting, DEFAULTS)))
     both = [chosen_axis, values]
+    box = json.dumps(f"#{SLOT}-{name}-values textarea, #{SLOT}-{name}-values input")
     values.input(None, both, None, js=TYPED % axis_state)
-    chosen_axis.change(None, both, values, js=CHOSEN % axis_state, show_progress="hidden")
+    chosen_axis.change(None, both, values, js=CHOSEN % (axis_state, box), show_progress="hidden")
     return chosen_axis, values

@@ -9,10 +9,7 @@ window.genlabRedraw = (() => {
   let picture = null; // a square canvas
   let mask = null; // likewise, white on nothing
   let painted = false;
-  let last = null;
 
-  const pad = () => document.querySelector("#sd-redraw-pad .pad");
-  const square = () => pad()?.querySelector("canvas");
   const sheet = (side) => Object.assign(document.createElement("canvas"), { width: side, height: side });
 
   const show = () => {
@@ -52,10 +49,6 @@ window.genlabRedraw = (() => {
     wipe();
   };
 
-  const told = (text) => {
-    pad().querySelector(".told").textContent = text;
-  };
-
   const bare = (address) => address.slice(address.indexOf(",") + 1);
 
   /* What is sent: the picture, and the mask if anything was painted. */
@@ -70,24 +63,22 @@ window.genlabRedraw = (() => {
     return [bare(given), bare(whole.toDataURL("image/png"))];
   };
 
-  const place = (event) => {
-    const box = square().getBoundingClientRect(), scale = MASK / box.width;
-    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
-  };
-
-  const stroke = (to) => {
+  const stroke = (from, to) => {
     const context = mask.getContext("2d");
     context.strokeStyle = "#fff";
     context.lineWidth = BRUSH * MASK;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
-    context.moveTo(...last);
-    context.lineTo(...to);
+    context.moveTo(from[0] * MASK, from[1] * MASK);
+    context.lineTo(to[0] * MASK, to[1] * MASK);
     context.stroke();
-    last = to;
     painted = true;
     show();
   };
+
+  const { pad, square, told } = genlabPad("#sd-redraw-pad .pad", {
+    ready: () => mask, begin() {}, stroke, done: send, file: take,
+  });
 
   const load = (address, then) => {
     const image = new Image();
@@ -98,24 +89,6 @@ window.genlabRedraw = (() => {
     image.onerror = () => told("That picture cannot be read.");
     image.src = address;
   };
-
-  document.addEventListener("pointerdown", (event) => {
-    if (event.target !== square() || !event.isPrimary || event.button > 0 || !mask) return;
-    event.preventDefault();
-    event.target.setPointerCapture(event.pointerId);
-    last = place(event);
-    stroke([last[0] + 0.1, last[1]]);
-  });
-  document.addEventListener("pointermove", (event) => {
-    if (!last || event.target !== square()) return;
-    for (const each of event.getCoalescedEvents?.() ?? [event]) stroke(place(each));
-  });
-  for (const name of ["pointerup", "pointercancel"])
-    document.addEventListener(name, () => {
-      if (!last) return;
-      last = null;
-      send();
-    });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("#sd-redraw-pad button");
@@ -137,19 +110,6 @@ window.genlabRedraw = (() => {
       if (drawn) load(drawn.src, send);
       else told("Generate has drawn nothing yet.");
     }
-  });
-
-  document.addEventListener("change", async (event) => {
-    const box = event.target.closest?.("#sd-redraw-pad input[type=file]");
-    if (!box?.files.length) return;
-    try {
-      take(await createImageBitmap(box.files[0]));
-      told("");
-      send();
-    } catch {
-      told("This browser cannot read that file as a picture.");
-    }
-    box.value = "";
   });
 
   return { written, begin: () => load(pad().dataset.picture) };

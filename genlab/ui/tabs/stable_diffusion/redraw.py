@@ -32,12 +32,14 @@ INTRO = (
 FIRST = base64.b64encode((Path(__file__).parent / "redraw.png").read_bytes()).decode()
 """What it opens with: drawn by Toybox, its recipe inside."""
 PAD = f"""<div class="pad" data-picture="data:image/png;base64,{FIRST}">
-<canvas width="512" height="512" role="img"
-aria-label="The picture to begin with; paint over what is to be drawn anew"></canvas>
+<div class="sheet"><canvas width="512" height="512" tabindex="0" role="application"
+aria-label="The picture to begin with; paint over what is to be drawn anew"
+aria-describedby="sd-redraw-keys"></canvas></div>
 <p><button type="button" class="clear">Clear the paint</button>
 <button type="button" class="half">Paint the upper half</button>
 <button type="button" class="drawn">Take Generate's first</button>
 <label class="file">A picture file<input type="file" accept="image/*"></label></p>
+<p class="note" id="sd-redraw-keys">By keys: arrows move, Space puts the brush down or lifts it.</p>
 <p class="note">Its middle square is sent, nothing else.</p>
 <p class="note told" role="status"></p></div>"""
 
