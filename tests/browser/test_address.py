@@ -108,6 +108,20 @@ def test_an_experiment_goes_to_its_tab_sets_it_and_draws(visitor: Visitor) -> No
     expect(visitor.find("gan-moment")).to_contain_text("After 7,000 training steps")
 
 
+def test_of_two_places_in_a_row_the_second_counts(visitor: Visitor) -> None:
+    page = visitor.page
+    page.wait_for_function("document.querySelector('#go')")
+    first, second = "tab=vae&mode=sample", "tab=guidance&mode=steps&steps=7"
+    page.evaluate(f"genlab.go({json.dumps(first)}); genlab.go({json.dumps(second)})")
+    page.evaluate(f"genlab.go({json.dumps(first)})")
+    page.wait_for_timeout(20)
+    page.evaluate(f"genlab.go({json.dumps(second)})")
+    wanted = {"tab=guidance", "mode=steps", "steps=7"}
+    assert until(page, lambda: parts_of(page) == wanted), query_of(page)
+    page.wait_for_timeout(1000)
+    assert parts_of(page) == wanted
+
+
 @st.composite
 def typed(draw: st.DrawFn, tab: Tab) -> Place:
     """A place with values that a browser's boxes keep as they are."""

@@ -8,6 +8,8 @@ window.genlab = (() => {
   let values = []; // of the controls, as the page has them
   let ready = false; // whether the page is where its address says
   let pending = "";
+  let left = 0; // when the page set out for where it has not arrived yet; 0 if it has
+  let further = false; // whether it has been sent somewhere else since
   let timer = null;
   const modes = {}; // the open one of each tab that was seen
 
@@ -150,15 +152,21 @@ window.genlab = (() => {
       if (count) when(() => ready, () => setTimeout(back, 400));
       scrollBack();
     },
-    /* Go where a query says: the server reads it, sets the controls, and arrived() is called. */
+    /* Go where a query says: the server reads it, sets the controls, and arrived() is called. Of several
+       places in a row the last one counts. */
     go(text) {
       pending = text;
+      further = Date.now() - left < PATIENCE;
+      if (further) return;
+      left = Date.now();
       when(() => document.querySelector("#go"), button => button.click());
     },
     pending: () => pending,
     arrived(place, now) {
       values = now;
       Object.assign(modes, place.modes);
+      left = 0;
+      if (further) return void setTimeout(() => this.go(pending));
       ready = true;
       soon();
       if (!place.run) return;

@@ -65,7 +65,9 @@ def follow_address(context: AppContext, page: gr.Blocks, note: gr.HTML) -> dict[
     now = [control.component for control in controls]
     arrival = go.click(
         arrive, place, [note, place, *switches.values(), *shown],
-        js="() => genlab.pending()", queue=False, preprocess=False, **PRIVATE,
+        js="() => genlab.pending()", queue=False, preprocess=False,
+        trigger_mode="multiple",  # address.js goes to one place at a time
+        **PRIVATE,
     )  # fmt: skip
     arrival.then(
         None, [place, *now], None,
