@@ -14,14 +14,18 @@ from torch import Tensor
 from genlab.diffusion import guidance
 from genlab.diffusion.schedulers import alpha_bar, predicted_clean, set_steps
 from genlab.families import noisy_classifier, pixel_diffusion
-from genlab.families.pixel_diffusion.network import PixelDiffusionPipeline, build_flow_scheduler
+from genlab.families.pixel_diffusion.network import (
+    PixelDiffusionPipeline,
+    build_flow_scheduler,
+    build_scheduler,
+)
 from genlab.families.pixel_diffusion.request import (
     DenoiseRequest,
     PixelDiffusionRequest,
     written,
 )
 from genlab.families.pixel_diffusion.runner import PixelDiffusionRunner
-from genlab.families.pixel_diffusion.train_flow import spread_sigmas
+from genlab.families.pixel_diffusion.train import spread_sigmas, timesteps_of_both_kinds
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import UserError, parse_request
 from tests.drive import drive, metadata_of, opened
@@ -91,6 +95,19 @@ def test_sigmas_lie_within_the_line_and_mostly_in_its_middle():
     assert sigmas.mean() == pytest.approx(0.5, abs=0.01)
     inner = ((sigmas > 0.25) & (sigmas < 0.75)).float().mean()
     assert inner == pytest.approx(0.728, abs=0.01), "P(|z| < ln 3) of a normal z"
+
+
+def test_half_of_the_timesteps_are_uniform_and_half_lie_where_the_flow_looks():
+    torch.manual_seed(0)
+    alphas_cumprod = build_scheduler().alphas_cumprod
+    steps = timesteps_of_both_kinds(10_000, alphas_cumprod)
+    uniform, shown = steps.split(5_000)
+    assert torch.histc(uniform.float(), 10, 0, 1000).tolist() == pytest.approx([500] * 10, abs=2)
+    signal, noise = alphas_cumprod[shown].sqrt(), (1 - alphas_cumprod[shown]).sqrt()
+    quartiles = (noise / (noise + signal)).quantile(torch.tensor([0.25, 0.5, 0.75]))
+    sigmas = spread_sigmas(5_000).quantile(torch.tensor([0.25, 0.5, 0.75]))
+    assert torch.allclose(quartiles, sigmas, atol=0.01)
+    assert int(steps.max()) < len(alphas_cumprod)
 
 
 # --- drawn by the engine -------------------------------------------------------------------------
