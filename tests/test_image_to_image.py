@@ -22,7 +22,7 @@ from genlab.images import written_picture
 from genlab.requests import UserError, parse_request
 from tests.drive import drive, opened
 from tests.test_families import described
-from tests.tiny_pipelines import save_tiny_stable_diffusion, save_tiny_xl
+from tests.tiny_pipelines import save_tiny_pipelines
 
 SIDE = 16  # of the tiny pipelines' pictures; see ``runners``
 
@@ -45,9 +45,7 @@ def mask_of(side: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkpoints")
-    save_tiny_stable_diffusion(root / "tiny")
-    save_tiny_stable_diffusion(root / "tiny-v", prediction_type="v_prediction")
-    save_tiny_xl(root / "tiny-xl")
+    save_tiny_pipelines(root)
     return root
 
 

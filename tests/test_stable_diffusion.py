@@ -25,7 +25,7 @@ from genlab.families.stable_diffusion.runner import StableDiffusionRunner
 from genlab.families.stable_diffusion.text_conditioning import REMEMBERED
 from genlab.requests import UserError, parse_request
 from tests.drive import begin, drive, finish, move, opened
-from tests.tiny_pipelines import save_tiny_stable_diffusion, save_tiny_xl
+from tests.tiny_pipelines import save_tiny_pipelines, save_tiny_xl
 
 SCHEDULERS = scheduler_names()
 TOLERANCE = 1e-4
@@ -34,9 +34,7 @@ TOLERANCE = 1e-4
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkpoints")
-    save_tiny_stable_diffusion(root / "tiny")
-    save_tiny_stable_diffusion(root / "tiny-v", prediction_type="v_prediction")
-    save_tiny_xl(root / "tiny-xl")
+    save_tiny_pipelines(root)
     save_tiny_xl(root / "tiny-xl-encodes-nothing", zeros_for_none=False)
     return root
 

@@ -218,3 +218,10 @@ def save_tiny_stable_diffusion(folder: Path, prediction_type: str = "epsilon") -
     pipeline.save_pretrained(folder)
     (folder / "README.md").write_text(CARD)
     return folder
+
+
+def save_tiny_pipelines(root: Path) -> None:
+    """Stable Diffusion, its twin that predicts v, and XL: ``tiny``, ``tiny-v``, ``tiny-xl``."""
+    save_tiny_stable_diffusion(root / "tiny")
+    save_tiny_stable_diffusion(root / "tiny-v", prediction_type="v_prediction")
+    save_tiny_xl(root / "tiny-xl")
