@@ -69,7 +69,6 @@ def build(context: AppContext) -> None:
             return
         pixels: list[np.ndarray] = []
         shares: list[np.ndarray] = []
-        names: list[str] = []
 
         def encoded() -> list[Cell]:
             known = examples(context.registry, DATASET).images
@@ -77,19 +76,19 @@ def build(context: AppContext) -> None:
             shares[:] = [_shares(count)]
             between = interpolated(*_ends(ends.astype(np.float32)), shares[0], "linear")
             pixels[:] = [between.round().astype(np.uint8)]
-            names[:] = [entry.name for entry in digit_vaes(context)[: len(places)]]
             wanted: list[Request] = [
-                parse_request(ReconstructRequest, checkpoint=name, images=ends) for name in names
+                parse_request(ReconstructRequest, checkpoint=entry.name, images=ends)
+                for entry in vaes
             ]
             return [Cell((one,)) for one in wanted]
 
         def decoded(found: Views) -> list[Cell]:
             ways: tuple[Interpolation, ...] = ("linear", "spherical")
             cells = []
-            for name, view in zip(names, found, strict=True):
+            for entry, view in zip(vaes, found, strict=True):
                 first, last = _ends(view.results[0].extras["mu"])
                 z = np.concatenate([interpolated(first, last, shares[0], way) for way in ways])
-                cells.append(Cell((parse_request(DecodeRequest, checkpoint=name, z=z),)))
+                cells.append(Cell((parse_request(DecodeRequest, checkpoint=entry.name, z=z),)))
             return cells
 
         owner = str(request.session_hash)
@@ -97,11 +96,10 @@ def build(context: AppContext) -> None:
         async for frame, found in chained_run(context, owner, SLOT, encoded, decoded):
             updates: list[Any] = [gr.skip()] * (1 + len(places))
             if found and ended(frame):
-                rows = [pixel_row(pixels[0])]
-                for name, codes, view in zip(names, found, frame.cells, strict=True):
+                updates = [pixel_row(pixels[0])]
+                for entry, codes, view in zip(vaes, found, frame.cells, strict=True):
                     mu, pictures = codes.results[0].extras["mu"], view.results[0].images
-                    rows.append(code_rows(context.registry.entry(name).title, mu, pictures))
-                updates[: len(rows)] = rows
+                    updates.append(code_rows(entry.title, mu, pictures))
             yield frame.status, gr.update(interactive=frame.running), *updates
 
     inputs, outputs = [start, end, count], [faded, *places]
