@@ -31,8 +31,8 @@ from genlab.ui.tabs.stable_diffusion.controls import (
 )
 from genlab.ui.tabs.stable_diffusion.curves import COUNT, SETTINGS, along, point_of
 from genlab.ui.tabs.stable_diffusion.curves_plot import Point, curves_figure, interval
-from genlab.ui.tabs.stable_diffusion.generate import restored_from
 from genlab.ui.tabs.stable_diffusion.models import defaults, described, downloading, limits, usable
+from genlab.ui.tabs.stable_diffusion.recipe_box import restored_from
 from genlab.ui.tabs.stable_diffusion.words import help_with_words
 from tests.fake_client import FakeClient, ListedRegistry, answering, fake_context, model
 from tests.fake_page import Frame, together

@@ -34,7 +34,9 @@ Elements that tests, the lab guide and screenshots name by id:
   sd-png, sd-png-note, sd-generate, sd-stop, sd-status, sd-gallery, sd-strip; sd-grid-columns,
   sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, sd-grid-generate, -stop, -status,
   -cells, -sheet, -chosen; sd-curve-count, sd-curve-scale-generate, -stop, -status, -plot, -note,
-  and the same with sd-curve-steps; sd-cfg-generate, -stop, -status, -film.
+  and the same with sd-curve-steps; sd-cfg-generate, -stop, -status, -film;
+  sd-few-steps-generate, -stop, -status; sd-redraw-pad, -strength, -count, -generate, -stop,
+  -status, -gallery, -strip, -strengths, -picture, -mask, -taken, -png, -png-note.
 - Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
   compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
   compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,

@@ -191,7 +191,7 @@ def test_a_saved_picture_dropped_on_the_tab_sets_every_control(
     assert np.abs(again - before).max() <= 2, "alone, as it was beside another"
 
 
-def test_a_picture_is_redrawn_where_it_is_painted_over(bench: Visitor) -> None:
+def test_a_picture_is_redrawn_where_it_is_painted_over(bench: Visitor, tmp_path: Path) -> None:
     bench.enter("sd-count", 1)
     bench.enter("sd-prompt", "a green sneaker on a white background")
     bench.press("sd-generate")
@@ -217,11 +217,34 @@ def test_a_picture_is_redrawn_where_it_is_painted_over(bench: Visitor) -> None:
     assert change[:24].mean() > 4 * change[40:].mean()
     assert len(bench.pictures("sd-redraw-strengths", 4)) == 4, "0.2 of 4 steps is none"
 
+    saved = tmp_path / "redrawn.png"
+    saved.write_bytes(content(bench, redrawn.get_attribute("href") or ""))
+    mask = bench.find("sd-redraw-mask").locator("textarea")
+    painted = mask.input_value()
+    pad.get_by_role("button", name="Clear the paint").click()
+    expect(mask).to_have_value("")
+    bench.enter("sd-redraw-strength", 0.5)
+    bench.find("sd-redraw-png").locator("input[type=file]").set_input_files(saved)
+    expect(bench.find("sd-redraw-png-note")).to_contain_text("Redraw draws it again.")
+    expect_number(bench, "sd-redraw-strength", "1")
+    expect(mask).to_have_value(painted)
+    bench.press("sd-redraw-generate")
+    bench.wait_until_done("sd-redraw")
+    again = bench.find("sd-redraw-gallery").locator("a.save")
+    assert np.abs(pixels(content(bench, again.get_attribute("href") or "")) - now).max() <= 2
+    upper = pad.locator("canvas").evaluate(
+        "c => [0.25, 0.75].map(y => [...c.getContext('2d').getImageData(20, y * 512, 1, 1).data])"
+    )
+    assert upper[0] != upper[1], "what was painted is shown again"
+    bench.open_tab("Generate")
+    bench.find("sd-png").locator("input[type=file]").set_input_files(saved)
+    expect(bench.find("sd-png-note")).to_contain_text("put it into Redraw instead.")
+    bench.open_tab("Redraw")
+
     canvas = pad.locator("canvas")
     box = canvas.bounding_box()
     assert box is not None
     pad.get_by_role("button", name="Clear the paint").click()
-    mask = bench.find("sd-redraw-mask").locator("textarea")
     expect(mask).to_have_value("")
     canvas.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
     expect(mask).to_have_value(re.compile("^iVBOR"))

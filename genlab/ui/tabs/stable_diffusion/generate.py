@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -24,21 +23,15 @@ from genlab.ui.components.panel import (
     panel,
     wire,
 )
-from genlab.ui.components.progress import error_line
 from genlab.ui.context import AppContext
 from genlab.ui.state.kept import kept
-from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of, restored
+from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of
+from genlab.ui.tabs.stable_diffusion.recipe_box import RecipeBox
 
 SLOT = "sd"
 SMALL = 100e6  # bytes of weights that a CPU can redraw while a slider moves
 PATIENCE = 0.4  # seconds that a live run may go on for after a newer value has come
 SAME_MOVE = 0.1  # seconds; a run that began this short before a move is that move's own
-RESTORED = "the controls are as they were for this picture: Generate draws it again."
-FORGET = """for (const event of ["change", "drop"])
-    document.addEventListener(event, ({target}) => {
-        if (target.closest?.("#sd-png")) props.value = "";
-    }, true);"""
-"""Client-side: what was said of an earlier file goes when another is chosen."""
 LIVE = "Redraws at once when a setting moves."
 
 
@@ -56,8 +49,7 @@ def build(context: AppContext, controls: Controls) -> None:
                 "sd-preview-every", "Preview every",
                 "Steps between two previews; 0 shows only the end.", 0, 20, 3,
             )  # fmt: skip
-            dropped = gr.File(label="Drop a GenLab PNG", height=150, elem_id="sd-png")
-            note = gr.HTML(elem_id="sd-png-note", elem_classes=["flush"], js_on_load=FORGET)
+            box = RecipeBox("sd-png", "Drop a GenLab PNG")
     inputs = [*controls.inputs, count, every]
 
     def requests(*values: Any) -> list[Request]:
@@ -87,25 +79,9 @@ def build(context: AppContext, controls: Controls) -> None:
 
     moved.change(make_way, None, None, queue=False, trigger_mode="multiple", **PRIVATE)
 
-    def restore(file: Any) -> list[Any]:
-        """The controls as a dropped PNG says they were."""
-        path = Path(file["path"])
-        name = f"{Path(str(file.get('orig_name') or path.name)).name[:80]}: "
-        try:
-            request, notes = restored_from(context, path)
-        except UserError as error:
-            line = error_line(name + str(error))
-            return [line, None, *[gr.skip()] * (len(controls.outputs) + len(controls.loras) + 2)]
-        first, *others = (name + RESTORED, *notes)
-        sentences = f'<p class="note" role="status">{escape(first)}</p>'
-        sentences += "".join(f'<p class="note">{escape(text)}</p>' for text in others)
-        settings = restored(request.model_dump())
-        added = [request.lora, request.lora_scale] if controls.loras else []
-        return [sentences, None, *settings, request.count, request.count, *added]
-
-    dropped.upload(
-        restore, dropped, [note, dropped, *controls.outputs, count, count_slider, *controls.loras],
-        queue=False, preprocess=False, **PRIVATE,
+    box.wire(
+        context, controls, "Generate", drawn_from_noise, [count, count_slider],
+        lambda request: [request.count, request.count],
     )  # fmt: skip
 
     def live_if_small(checkpoint: Any) -> Any:
@@ -123,21 +99,10 @@ def is_small(metadata: ModelMetadata) -> bool:
     return metadata.memory_bytes() < SMALL
 
 
-def restored_from(
-    context: AppContext, path: Path
-) -> tuple[StableDiffusionRequest, tuple[str, ...]]:
-    """The request that drew the picture in an uploaded PNG, and what differs here.
-
-    Raises UserError. The file is left to Gradio's clearing: thirty students who drop the teacher's
-    picture share one file.
-    """
-    request, notes = context.registry.restore(path.read_bytes())
-    if not isinstance(request, StableDiffusionRequest):
-        title = context.registry.entry(request.checkpoint).title
-        raise UserError(f"That picture was drawn by {title}, which is in another tab.")
+def drawn_from_noise(request: StableDiffusionRequest) -> None:
+    """Raise UserError for a picture that began with another one."""
     if request.picture:
         raise UserError("That picture was redrawn from another one: put it into Redraw instead.")
-    return request, notes
 
 
 def _moves(live: gr.Checkbox, settings: Sequence[Any]) -> gr.Number:

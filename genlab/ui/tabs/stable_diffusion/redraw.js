@@ -112,5 +112,26 @@ window.genlabRedraw = (() => {
     }
   });
 
-  return { written, begin: () => load(pad().dataset.picture) };
+  /* A picture and a mask that are in the page's boxes already: shown, not sent again. */
+  const given = (start, painting) => {
+    if (!start) return;
+    load("data:image/png;base64," + start, async () => {
+      if (!painting) return;
+      const image = new Image();
+      image.src = "data:image/png;base64," + painting;
+      await image.decode();
+      const context = mask.getContext("2d");
+      context.drawImage(image, 0, 0, MASK, MASK);
+      const read = context.getImageData(0, 0, MASK, MASK), { data } = read;
+      for (let k = 0; k < data.length; k += 4) {
+        data[k + 3] = data[k];
+        data[k] = data[k + 1] = data[k + 2] = 255;
+      }
+      context.putImageData(read, 0, 0);
+      painted = true;
+      show();
+    });
+  };
+
+  return { written, given, begin: () => load(pad().dataset.picture) };
 })();

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.requests import UserError
 from genlab.ui.cells import Cell, CellView
 from genlab.ui.components.panel import buttons, drawn, heading, numbered, panel
 from genlab.ui.components.pictures import blank, grid
@@ -21,6 +22,7 @@ from genlab.ui.context import AppContext
 from genlab.ui.live_run import live_run
 from genlab.ui.state.controls import UNSHARED
 from genlab.ui.tabs.stable_diffusion.controls import Controls, request_of
+from genlab.ui.tabs.stable_diffusion.recipe_box import RecipeBox
 
 SLOT = "sd-redraw"
 STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -53,13 +55,14 @@ def build(context: AppContext, controls: Controls) -> None:
                 PAD, elem_id=f"{SLOT}-pad", elem_classes=["flush"],
                 js_on_load="genlabRedraw.begin()",
             )  # fmt: skip
-            strength, _ = numbered(
+            strength, strength_slider = numbered(
                 f"{SLOT}-strength", "strength",
                 "The share of the steps that are taken: 1 leaves next to nothing of the picture.",
                 0.05, 1, 0.6, 0.05,
             )  # fmt: skip
-            count, _ = numbered(f"{SLOT}-count", "Count", "How many pictures.", 1, 16, 4)
+            count, count_slider = numbered(f"{SLOT}-count", "Count", "How many pictures.", 1, 16, 4)
             press = buttons(SLOT, "Redraw")
+            box = RecipeBox(f"{SLOT}-png", "Drop a redrawn GenLab PNG")
         with gr.Column(scale=2, min_width=300, elem_classes=["tall"]):
             shown = panel(SLOT)
             gr.HTML(heading("At every strength, from the same noise"), elem_classes=["flush"])
@@ -73,6 +76,16 @@ def build(context: AppContext, controls: Controls) -> None:
     taken.click(
         None, None, [picture, mask], js="() => genlabRedraw.written()", show_progress="hidden"
     )
+
+    given = box.wire(
+        context, controls, "Redraw", redrawn,
+        [strength, strength_slider, count, count_slider, picture, mask],
+        lambda request: [
+            request.strength, request.strength, request.count, request.count, request.picture,
+            request.mask,
+        ],
+    )  # fmt: skip
+    given.success(None, [picture, mask], None, js="genlabRedraw.given", show_progress="hidden")
 
     async def run(request: gr.Request, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         wanted: list[StableDiffusionRequest] = []
@@ -93,6 +106,12 @@ def build(context: AppContext, controls: Controls) -> None:
 
     inputs = [*controls.inputs, strength, count, picture, mask]
     on_press(context, SLOT, press, run, inputs, [*shown.outputs, along])
+
+
+def redrawn(request: StableDiffusionRequest) -> None:
+    """Raise UserError for a picture that began with noise alone."""
+    if not request.picture:
+        raise UserError("That picture began with noise: put it into Generate instead.")
 
 
 def requests_for(*values: Any) -> list[StableDiffusionRequest]:
