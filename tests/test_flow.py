@@ -100,7 +100,7 @@ def test_sigmas_lie_within_the_line_and_mostly_in_its_middle():
 def test_half_of_the_timesteps_are_uniform_and_half_lie_where_the_flow_looks():
     torch.manual_seed(0)
     alphas_cumprod = build_scheduler().alphas_cumprod
-    steps = timesteps_of_both_kinds(10_000, alphas_cumprod)
+    steps = timesteps_of_both_kinds(10_000, alphas_cumprod, 0.5)
     uniform, shown = steps.split(5_000)
     assert torch.histc(uniform.float(), 10, 0, 1000).tolist() == pytest.approx([500] * 10, abs=2)
     signal, noise = alphas_cumprod[shown].sqrt(), (1 - alphas_cumprod[shown]).sqrt()
@@ -108,6 +108,8 @@ def test_half_of_the_timesteps_are_uniform_and_half_lie_where_the_flow_looks():
     sigmas = spread_sigmas(5_000).quantile(torch.tensor([0.25, 0.5, 0.75]))
     assert torch.allclose(quartiles, sigmas, atol=0.01)
     assert int(steps.max()) < len(alphas_cumprod)
+    plain = timesteps_of_both_kinds(1_000, alphas_cumprod, 0)
+    assert plain.tolist() == list(range(1_000)), "as Algorithm 1, one from each equal part"
 
 
 # --- drawn by the engine -------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def train_pixel_diffusion(
     batch_size: int = 64,
     learning_rate: float = 1.5e-3,
     label_dropout: float = 0.3,
+    share_shown: float = 0.5,
     ema: float = 0.999,
     channels: tuple[int, int] = (32, 64),
 ) -> Trainer:
@@ -47,6 +48,8 @@ def train_pixel_diffusion(
         folder: the checkpoint's folder.
         work: where the resumable state is kept.
         label_dropout: the share of labels that are not told.
+        share_shown: the share of timesteps at which the picture shows, see
+            `timesteps_of_both_kinds`.
         ema: decay of the moving average of the weights that is written.
     """
     learner = Learner.begin(work, device, steps, learning_rate, ema, channels)
@@ -61,7 +64,7 @@ def train_pixel_diffusion(
         x_0 = to_network(images[chosen]).to(device)  # (B, 1, 28, 28)
         y = labels[chosen].to(device)
         y = torch.where(torch.rand(len(y), device=device) < label_dropout, NULL_LABEL, y)
-        t = timesteps_of_both_kinds(len(y), scheduler.alphas_cumprod).to(device)
+        t = timesteps_of_both_kinds(len(y), scheduler.alphas_cumprod, share_shown).to(device)
         eps = torch.randn_like(x_0)
         # 2. zero_grad
         optimizer.zero_grad(set_to_none=True)
@@ -139,8 +142,8 @@ def spread_timesteps(count: int, total: int) -> Tensor:
     return ((torch.arange(count) + torch.rand(count)) / count * total).long()
 
 
-def timesteps_of_both_kinds(count: int, alphas_cumprod: Tensor) -> Tensor:
-    """Random timesteps (count,): every second is uniform, the others are where the picture shows.
+def timesteps_of_both_kinds(count: int, alphas_cumprod: Tensor, share_shown: float) -> Tensor:
+    """Random timesteps (count,): some uniform, a share of them where the picture shows.
 
     Half of the linear schedule's timesteps have a signal below a tenth of the noise: what is left
     to learn there is little. The second kind has a logit-normal share of noise, as the flow's
@@ -149,11 +152,12 @@ def timesteps_of_both_kinds(count: int, alphas_cumprod: Tensor) -> Tensor:
     Args:
         alphas_cumprod: (T,), falling, on the CPU.
     """
-    uniform = spread_timesteps(count - count // 2, len(alphas_cumprod))
+    shown = int(share_shown * count)
+    uniform = spread_timesteps(count - shown, len(alphas_cumprod))
     share_of_noise = (1 - alphas_cumprod).sqrt() / (
         alphas_cumprod.sqrt() + (1 - alphas_cumprod).sqrt()
     )
-    where_it_shows = torch.searchsorted(share_of_noise, spread_sigmas(count // 2))
+    where_it_shows = torch.searchsorted(share_of_noise, spread_sigmas(shown))
     return torch.cat([uniform, where_it_shows.clamp(max=len(alphas_cumprod) - 1)])
 
 
