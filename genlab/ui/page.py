@@ -35,8 +35,8 @@ Elements that tests, the lab guide and screenshots name by id:
   sd-grid-columns-values, sd-grid-rows, sd-grid-rows-values, sd-grid-generate, -stop, -status,
   -cells, -sheet, -chosen; sd-curve-count, sd-curve-scale-generate, -stop, -status, -plot, -note,
   and the same with sd-curve-steps; sd-cfg-generate, -stop, -status, -film;
-  sd-few-generate, -stop, -status, -teacher, -student; sd-redraw-pad, -strength, -count, -generate, -stop,
-  -status, -gallery, -strip, -strengths, -picture, -mask, -taken, -png, -png-note.
+  sd-few-generate, -stop, -status, -teacher, -student; sd-redraw-pad, -strength, -count,
+  -generate, -stop, -status, -gallery, -strip, -strengths, -picture, -mask, -taken, -png, -png-note.
 - Compare: compare-seed, compare-dice, compare-class, compare-count, compare-columns,
   compare-generate, compare-stop, compare-status, compare-table; one card a column: compare-vae,
   compare-vae-no-kl, compare-gan, compare-gan-collapsed, compare-diffusion, compare-guided,

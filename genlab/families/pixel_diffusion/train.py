@@ -146,8 +146,8 @@ def timesteps_of_both_kinds(count: int, alphas_cumprod: Tensor, share_shown: flo
     """Random timesteps (count,): some uniform, a share of them where the picture shows.
 
     Half of the linear schedule's timesteps have a signal below a tenth of the noise: what is left
-    to learn there is little. The second kind has a logit-normal share of noise, as the flow's
-    flow has (`spread_sigmas`): noise / (noise + signal) is the flow's sigma of the same SNR.
+    to learn there is little. The second kind has a logit-normal share of noise, as the flow
+    has (`spread_sigmas`): noise / (noise + signal) is the flow's sigma of the same SNR.
 
     Args:
         alphas_cumprod: (T,), falling, on the CPU.
