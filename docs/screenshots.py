@@ -30,6 +30,7 @@ VIEWS = {  # file name: the tabs to open, and the name that its buttons begin wi
     "vae-codes": (["VAE", "2-D codes"], "vae-codes"),
     "gan": (["GAN"], "gan"),
     "latents": (["Latents"], "latents-walk"),
+    "latents-between": (["Latents", "Between pictures"], "latents-between"),
     "latents-dimensions": (["Latents", "Single dimensions"], "latents-dimensions"),
     "latents-draw": (["Latents", "Draw a digit"], "latents-draw"),
     "latents-noise": (["Latents", "Noise"], "latents-noise"),
