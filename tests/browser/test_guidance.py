@@ -56,7 +56,7 @@ def test_the_three_columns_begin_at_one_height(visitor: Visitor) -> None:
     visitor.wait_until_quiet()  # the page moves while it opens
     names = [f"guidance-{name}-gallery" for name in METHODS]
     boxes = visitor.page.evaluate(
-        "names => names.map(name => document.getElementById(name).getBoundingClientRect().toJSON())",
+        "names => names.map(n => document.getElementById(n).getBoundingClientRect().toJSON())",
         names,
     )
     assert len({round(box["y"]) for box in boxes}) == 1, boxes
