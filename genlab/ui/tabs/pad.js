@@ -101,3 +101,14 @@ window.genlabPad = (within, on) => {
 
   return { pad, square, told };
 };
+
+/* A white line on a square of `side` pixels, between two places; its width is a share of the side, too. */
+genlabPad.line = (context, side, width, from, to) => {
+  context.strokeStyle = "#fff";
+  context.lineWidth = width * side;
+  context.lineCap = context.lineJoin = "round";
+  context.beginPath();
+  context.moveTo(from[0] * side, from[1] * side);
+  context.lineTo(to[0] * side, to[1] * side);
+  context.stroke();
+};

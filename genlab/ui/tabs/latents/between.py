@@ -23,7 +23,7 @@ from genlab.ui.components.panel import PRIVATE, buttons, heading, missing, numbe
 from genlab.ui.components.pictures import blank, grid
 from genlab.ui.components.run_button import ended, on_press
 from genlab.ui.context import AppContext
-from genlab.ui.tabs.latents.draw import DATASET, TEST_DIGITS, digit_vaes
+from genlab.ui.tabs.latents.draw import DATASET, TEST_DIGITS, digit_vaes, known_digit
 from genlab.ui.tabs.latents.walk import MOST, WAYS, way_row
 
 SLOT = "latents-between"
@@ -67,15 +67,15 @@ def build(context: AppContext) -> None:
         if start is None or end is None or count is None:  # a box that is being typed into
             yield (gr.skip(),) * (3 + len(places))
             return
-        pixels: list[np.ndarray] = []
-        shares: list[np.ndarray] = []
+        pixels = shares = np.empty(0)
 
         def encoded() -> list[Cell]:
-            known = examples(context.registry, DATASET).images
-            ends = np.stack([_chosen(known, start), _chosen(known, end)])
-            shares[:] = [_shares(count)]
-            between = interpolated(*_ends(ends.astype(np.float32)), shares[0], "linear")
-            pixels[:] = [between.round().astype(np.uint8)]
+            nonlocal pixels, shares
+            known = examples(context.registry, DATASET)
+            ends = np.stack([known_digit(known, start), known_digit(known, end)])
+            shares = _shares(count)
+            between = interpolated(*_ends(ends.astype(np.float32)), shares, "linear")
+            pixels = between.round().astype(np.uint8)
             wanted: list[Request] = [
                 parse_request(ReconstructRequest, checkpoint=entry.name, images=ends)
                 for entry in vaes
@@ -87,7 +87,7 @@ def build(context: AppContext) -> None:
             cells = []
             for entry, view in zip(vaes, found, strict=True):
                 first, last = _ends(view.results[0].extras["mu"])
-                z = np.concatenate([interpolated(first, last, shares[0], way) for way in ways])
+                z = np.concatenate([interpolated(first, last, shares, way) for way in ways])
                 cells.append(Cell((parse_request(DecodeRequest, checkpoint=entry.name, z=z),)))
             return cells
 
@@ -96,7 +96,7 @@ def build(context: AppContext) -> None:
         async for frame, found in chained_run(context, owner, SLOT, encoded, decoded):
             updates: list[Any] = [gr.skip()] * (1 + len(places))
             if found and ended(frame):
-                updates = [pixel_row(pixels[0])]
+                updates = [pixel_row(pixels)]
                 for entry, codes, view in zip(vaes, found, frame.cells, strict=True):
                     mu, pictures = codes.results[0].extras["mu"], view.results[0].images
                     updates.append(code_rows(entry.title, mu, pictures))
@@ -139,13 +139,6 @@ def _place(entry: ModelMetadata, k: int) -> gr.HTML:
     with gr.Column(elem_classes=["panel"]):
         gr.HTML(heading(entry.title), elem_classes=["flush"])
         return gr.HTML(blank(COUNT, 2), elem_id=f"{SLOT}-vae-{k + 1}", elem_classes=["flush"])
-
-
-def _chosen(known: np.ndarray, number: Any) -> np.ndarray:
-    most = min(TEST_DIGITS, len(known))
-    if not isinstance(number, (int, float)) or number not in range(1, most + 1):
-        raise UserError(f"The test picture is {number!r}, but must be a number from 1 to {most}.")
-    return known[int(number) - 1]
 
 
 def _shares(count: Any) -> np.ndarray:

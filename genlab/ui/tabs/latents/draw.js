@@ -28,16 +28,7 @@ window.genlabDraw = (() => {
     value = "";
   };
 
-  const stroke = (from, to) => {
-    const context = ink(), { width } = square();
-    context.strokeStyle = "#fff";
-    context.lineWidth = PEN * width;
-    context.lineCap = context.lineJoin = "round";
-    context.beginPath();
-    context.moveTo(from[0] * width, from[1] * width);
-    context.lineTo(to[0] * width, to[1] * width);
-    context.stroke();
-  };
+  const stroke = (from, to) => genlabPad.line(ink(), square().width, PEN, from, to);
 
   /* A picture in the middle of the square, as white ink on black: what differs from its corner. */
   const put = (picture) => {

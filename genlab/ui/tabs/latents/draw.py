@@ -152,10 +152,15 @@ def given_picture(known: Examples, picture: Any, digit: Any, centre: Any) -> np.
     if picture:
         own = read_digit(picture)
         return centred(own) if centre else own
+    return known_digit(known, digit)
+
+
+def known_digit(known: Examples, number: Any) -> np.ndarray:
+    """A test picture, counted from 1; raises UserError for one that cannot be chosen."""
     most = min(TEST_DIGITS, len(known.images))
-    if not isinstance(digit, (int, float)) or digit not in range(1, most + 1):
-        raise UserError(f"The test picture is {digit!r}, but must be a number from 1 to {most}.")
-    return known.images[int(digit) - 1]
+    if not isinstance(number, (int, float)) or number not in range(1, most + 1):
+        raise UserError(f"The test picture is {number!r}, but must be a number from 1 to {most}.")
+    return known.images[int(number) - 1]
 
 
 def requests_for(

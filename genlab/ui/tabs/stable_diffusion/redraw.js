@@ -64,14 +64,7 @@ window.genlabRedraw = (() => {
   };
 
   const stroke = (from, to) => {
-    const context = mask.getContext("2d");
-    context.strokeStyle = "#fff";
-    context.lineWidth = BRUSH * MASK;
-    context.lineCap = context.lineJoin = "round";
-    context.beginPath();
-    context.moveTo(from[0] * MASK, from[1] * MASK);
-    context.lineTo(to[0] * MASK, to[1] * MASK);
-    context.stroke();
+    genlabPad.line(mask.getContext("2d"), MASK, BRUSH, from, to);
     painted = true;
     show();
   };
