@@ -31,7 +31,7 @@ TRAINING: dict[str, TrainingConfig] = {
         train_pixel_diffusion,
         "A denoising diffusion model of garments, in pixel space, told the class or not.",
         IN_CLASS,
-        {"steps": 5_500, "label_dropout": 0.1, "share_shown": 0.0},
+        {"steps": 20_000},
         card={"classifier": "fashion-noisy-classifier"},
         plots=PLOTS,
     ),
