@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import init_empty_weights
+from diffusers.models.modeling_utils import no_init_weights
 from safetensors.torch import save_file
 
 from genlab.formats import headers
@@ -88,6 +90,14 @@ def test_a_network_is_loaded_ready_to_be_called(folder: Path):
     module = load_hub_module(Line, folder)
     assert not module.training
     assert module.layer.weight.shape == (1, 3)
+
+
+def test_a_network_is_loaded_whole_while_another_thread_opens_a_pipeline(folder: Path):
+    kept = load_hub_module(Line, folder).state_dict()
+    with init_empty_weights(), no_init_weights():  # of the whole process, whoever asks for them
+        module = load_hub_module(Line, folder)
+    assert module.layer(torch.ones(2, 3)).device.type == "cpu"
+    assert all(torch.equal(value, kept[name]) for name, value in module.state_dict().items())
 
 
 @pytest.mark.parametrize("config", ['{"width": 4}', '{"width": 3, "depth": 2}', '{"deep": 1}'])

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import init_empty_weights
+from diffusers.models.modeling_utils import no_init_weights
 from safetensors.torch import load, save
 
 from genlab.engine.core import Core
@@ -18,6 +20,7 @@ from genlab.engine.events import Cancelled, Failed, Result
 from genlab.families.live_training import FAMILY
 from genlab.families.live_training.data import clusters_drawn, load_digits, ring, shipped_digits
 from genlab.families.live_training.listing import SOURCE, listing, stages
+from genlab.families.live_training.networks import build_network
 from genlab.families.live_training.request import NAME, PHASES, SUBJECTS, TrainRequest
 from genlab.families.live_training.runner import LiveTrainingRunner
 from genlab.models.families import BUILT_IN
@@ -70,6 +73,14 @@ def test_nobody_elses_random_numbers_are_touched(runner: LiveTrainingRunner):
     torch.manual_seed(5)
     trained(runner, 2, subject="conv-gan")
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("subject", list(SUBJECTS))
+def test_it_begins_the_same_while_another_thread_opens_a_pipeline(subject: str):
+    usual = build_network(subject, 2, seed=3).state_dict()
+    with init_empty_weights(), no_init_weights():  # of the whole process, whoever asks for them
+        meanwhile = build_network(subject, 2, seed=3).state_dict()
+    assert all(torch.equal(value, meanwhile[name]) for name, value in usual.items())
 
 
 @pytest.mark.parametrize("subject", ["points-vae", "mlp-vae", "conv-vae"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genlab.formats import headers
+from genlab.formats.building import with_weights
 from genlab.formats.files import read_text
 from genlab.formats.metadata import BrokenCheckpoint
 
@@ -78,9 +79,7 @@ def load_hub_module(network_class: Any, folder: Path) -> Any:
         return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
     check_hub_folder(folder, shapes, network_class.__name__)
-    module = network_class(**config)
     try:
-        module.load_state_dict(load_file(folder / WEIGHTS))
+        return with_weights(lambda: network_class(**config), load_file(folder / WEIGHTS))
     except Exception as error:
         raise BrokenCheckpoint(f"its {WEIGHTS} changed while it was being loaded.") from error
-    return module.eval()

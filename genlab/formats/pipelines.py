@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genlab.formats import headers
+from genlab.formats.building import ONE_AT_A_TIME
 from genlab.formats.headers import Shapes, check_weights, tensor_shapes
 from genlab.formats.hub_layout import CONFIG, read_json
 from genlab.formats.metadata import BrokenCheckpoint
@@ -233,7 +234,8 @@ def expect(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int
 
 def _open(name: str, opener: Any, *where: Any, **how: Any) -> Any:
     try:
-        return opener(*where, **how)
+        with ONE_AT_A_TIME:
+            return opener(*where, **how)
     except Exception as error:
         raise BrokenCheckpoint(f"diffusers cannot open it as a {name}.") from error
 

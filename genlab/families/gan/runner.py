@@ -23,6 +23,7 @@ from genlab.families.latents import DecodeRequest
 from genlab.families.one_step import OneStepRunner
 from genlab.families.open_network import label_rows, open_network
 from genlab.families.walk_noise import first_noise, walk_generators
+from genlab.formats.building import with_weights
 from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import ModelMetadata
 from genlab.requests import UserError
@@ -86,15 +87,15 @@ class GANRunner(OneStepRunner):
         if snapshot in self._networks:
             return
         assert snapshot is not None  # the finished network is there from the start
-        network = type(self.network)(**read_json(self._folder / "config.json"))
+        config = read_json(self._folder / "config.json")
         try:
-            tensors = load_file(snapshot_path(self._folder, snapshot))
-            network.load_state_dict(tensors)  # copies half precision into single
+            tensors = load_file(snapshot_path(self._folder, snapshot))  # in half precision
+            network = with_weights(lambda: type(self.network)(**config), tensors)
         except Exception as error:
             raise UserError(
                 f"The snapshot of step {snapshot} is damaged or gone; start GenLab again."
             ) from error
-        self._networks[snapshot] = network.eval().to(self.device.torch)
+        self._networks[snapshot] = network.to(self.device.torch)
 
 
 def _snapshot(request: GANRequest | DecodeRequest) -> int | None:

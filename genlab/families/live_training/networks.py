@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -123,7 +122,8 @@ def build_network(subject: str, latent_dim: int, seed: int) -> nn.Module:
     """The network of a subject, its weights drawn from the seed.
 
     They are drawn from a generator of their own, and the network is built without any: somebody
-    else may be using PyTorch's at the same time.
+    else may be using PyTorch's at the same time. Nor is torch.nn.init used, which does nothing in
+    the whole process while another thread opens a pipeline, see `formats/building.py`.
     """
     build: Callable[[], nn.Module] = {
         "points-gan": lambda: PointGAN(latent_dim),
@@ -139,12 +139,15 @@ def build_network(subject: str, latent_dim: int, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            module.reset_parameters()
+            module.reset_running_stats()
+            module.weight.data.fill_(1.0)
+            module.bias.data.zero_()
         elif isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             if subject == "conv-gan" and not isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)  # 1511.06434
+                module.weight.data.normal_(0.0, 0.02, generator=generator)  # 1511.06434
             else:
-                nn.init.kaiming_uniform_(module.weight, math.sqrt(5), generator=generator)
+                bound = module.weight[0].numel() ** -0.5  # 1 / sqrt(fan in), PyTorch's own
+                module.weight.data.uniform_(-bound, bound, generator=generator)
             assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            module.bias.data.zero_()
     return network

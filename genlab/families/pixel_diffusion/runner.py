@@ -53,6 +53,7 @@ from genlab.families.pixel_diffusion.network import (
 from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusionRequest
 from genlab.families.walk_noise import first_noise, walk_generators
 from genlab.formats import headers
+from genlab.formats.building import ONE_AT_A_TIME
 from genlab.formats.hub_layout import load_hub_module, read_json
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.requests import UserError
@@ -109,9 +110,10 @@ class PixelDiffusionRunner(Runner):
         """Load the weights onto the device; raises BrokenCheckpoint."""
         check_unet(metadata.path)
         try:
-            pipeline = PixelDiffusionPipeline.from_pretrained(
-                metadata.path, use_safetensors=True, local_files_only=True
-            )
+            with ONE_AT_A_TIME:
+                pipeline = PixelDiffusionPipeline.from_pretrained(
+                    metadata.path, use_safetensors=True, local_files_only=True
+                )
         except Exception as error:
             raise BrokenCheckpoint("diffusers cannot open it as a pixel diffusion.") from error
         return cls(pipeline, device, metadata.facts.get("classifier"), find)

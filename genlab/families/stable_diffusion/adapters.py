@@ -20,6 +20,7 @@ from genlab.engine.runner import parameter_bytes
 from genlab.families.description import Find
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.stable_diffusion.text_conditioning import TextConditioning
+from genlab.formats.building import ONE_AT_A_TIME
 from genlab.formats.fingerprints import sha256_of, stamp_of
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.requests import UserError
@@ -130,9 +131,13 @@ class Adapters:
         adapter = f"lora{self._count}"
         try:
             fingerprint = sha256_of(entry.path)
-            self._pipeline.load_lora_weights(
-                str(entry.path), adapter_name=adapter, use_safetensors=True, local_files_only=True
-            )
+            with ONE_AT_A_TIME:
+                self._pipeline.load_lora_weights(
+                    str(entry.path),
+                    adapter_name=adapter,
+                    use_safetensors=True,
+                    local_files_only=True,
+                )
             if not any(adapter in names for names in self._pipeline.get_list_adapters().values()):
                 raise ValueError("none of its tensors has a place in the model")
         except BrokenCheckpoint as error:

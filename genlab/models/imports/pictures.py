@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from genlab.formats.building import with_weights
 from genlab.formats.recognise.guesses import Guess, Seen
 from genlab.formats.recognise.networks import Recognised
 from genlab.requests import UserError
@@ -34,9 +35,8 @@ def look(network: Recognised, tensors: Mapping[str, Any]) -> tuple[Seen, list[st
 
     from genlab.families.layered import LayeredNetwork
 
-    module = LayeredNetwork(**network.config)
-    module.load_state_dict({new: tensors[old] for new, old in network.weights.items()})
-    module.eval()
+    own = {new: tensors[old] for new, old in network.weights.items()}
+    module = with_weights(lambda: LayeredNetwork(**network.config), own)
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(COUNT, module.latent_dim, generator=generator)
     classes = module.about.classes

@@ -1,0 +1,32 @@
+"""Networks that are built while other threads build theirs. Knows no file.
+
+While diffusers opens a pipeline, or PEFT adds a LoRA, they replace ``torch.nn.init`` and how a
+module registers its parameters, for the whole process. Two at a time could put back each other's
+replacements and leave them for good; and a network that another thread built the usual way would
+stay without weights.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+ONE_AT_A_TIME = threading.RLock()
+"""Held by whoever has diffusers, transformers or PEFT build networks."""
+
+
+def with_weights(build: Callable[[], Any], tensors: Mapping[str, Any]) -> Any:
+    """A network with copies of the tensors, on the CPU, ready to be called; waits for nobody.
+
+    Args:
+        build: makes the torch module; it is called where tensors take no memory.
+        tensors: all of its state dict, in any number format.
+    """
+    import torch
+
+    with torch.device("meta"):
+        network = build()
+    network.to_empty(device="cpu")
+    network.load_state_dict(tensors)
+    return network.eval()
