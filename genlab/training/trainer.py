@@ -176,13 +176,25 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["cuda_rng"])
 
 
-def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: int = 100) -> LambdaLR:
-    """The learning rate climbs for `warmup` steps and falls along a cosine to 2 % of its top."""
+def warmup_cosine(
+    optimizer: Optimizer, total_steps: int, warmup: int = 100, cycles: int = 1
+) -> LambdaLR:
+    """The learning rate climbs for `warmup` steps and falls along a cosine to 2 % of its top.
+
+    Args:
+        optimizer: whose rate it is.
+        total_steps: of the whole run.
+        warmup: steps.
+        cycles: equal parts of the run, each of which does so: how a run that has ended is
+            lengthened. Source: Loshchilov & Hutter 2017 (arXiv:1608.03983), section 3.
+    """
+    length = max(1, math.ceil(total_steps / cycles))
 
     def factor(step: int) -> float:
+        step = min(step, total_steps - 1) % length
         if step < warmup:
             return (step + 1) / warmup
-        share = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        share = min(1.0, (step - warmup) / max(1, length - warmup))
         return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
 
     return LambdaLR(optimizer, factor)

@@ -37,6 +37,7 @@ def train_pixel_diffusion(
     share_shown: float = 0.5,
     ema: float = 0.999,
     channels: tuple[int, int] = (32, 64),
+    cycles: int = 1,
 ) -> Trainer:
     """Train on uint8 images (N, 28, 28) with int64 labels (N,), and write the pipeline.
 
@@ -51,8 +52,9 @@ def train_pixel_diffusion(
         share_shown: the share of timesteps at which the picture shows, see
             `timesteps_of_both_kinds`.
         ema: decay of the moving average of the weights that is written.
+        cycles: equal parts of the run in each of which the learning rate rises and falls.
     """
-    learner = Learner.begin(work, device, steps, learning_rate, ema, channels)
+    learner = Learner.begin(work, device, steps, learning_rate, ema, channels, cycles)
     unet, optimizer, trainer = learner.unet, learner.optimizer, learner.trainer
     scheduler = build_scheduler()
     alphas_cumprod = scheduler.alphas_cumprod.to(device)
@@ -105,6 +107,7 @@ class Learner:
         learning_rate: float,
         ema: float,
         channels: tuple[int, int],
+        cycles: int = 1,
     ) -> Self:
         """Random weights, or those that a training in ``work`` has reached."""
         torch.manual_seed(0)
@@ -114,7 +117,7 @@ class Learner:
         optimizer = torch.optim.AdamW(
             unet.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.01
         )
-        schedule = warmup_cosine(optimizer, steps, warmup=300)
+        schedule = warmup_cosine(optimizer, steps, warmup=300, cycles=cycles)
         modules = {"unet": unet, "ema": average}
         trainer = Trainer(work, steps, modules, {"optimizer": optimizer}, {"schedule": schedule})
         unet.train()
