@@ -35,7 +35,7 @@ from genlab.requests import UserError
 from genlab.training import config
 from genlab.training.config import StagedTraining, TrainingConfig
 from genlab.training.data import Minibatches, load_images, to_network, to_uint8
-from genlab.training.trainer import Trainer
+from genlab.training.trainer import Trainer, warmup_cosine
 
 TINY: dict[Callable[..., Trainer], dict[str, Any]] = {
     train_classifier: {"epochs": 2, "batch_size": 8, "channels": (2, 2, 2)},
@@ -190,6 +190,24 @@ def test_the_state_of_another_network_is_refused_with_a_sentence(tmp_path: Path)
     Trainer(tmp_path, 3, {"network": nn.Linear(2, 2)}, {}).save()
     with pytest.raises(UserError, match="delete it to train from the start"):
         Trainer(tmp_path, 3, {"network": nn.Linear(2, 3)}, {})
+
+
+def test_a_lengthened_run_begins_as_it_did_and_rises_and_falls_again() -> None:
+    def rates(steps: int, cycles: int) -> list[float]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = warmup_cosine(optimizer, steps, warmup=5, cycles=cycles)
+        told = []
+        for _ in range(steps):
+            told.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        return told
+
+    once, twice = rates(50, 1), rates(100, 2)
+    assert max(once) == pytest.approx(1.0)
+    assert once[0] == pytest.approx(0.2)
+    assert once[-1] == pytest.approx(0.02, abs=0.002)
+    assert twice == once + once
 
 
 def test_minibatches_depend_on_the_step_alone_and_cover_an_epoch() -> None:
