@@ -1,20 +1,37 @@
-"""Networks are built one at a time where libraries change PyTorch for the whole process."""
+"""Nobody notices that libraries change PyTorch for the whole process while they open a model."""
 
 from __future__ import annotations
 
+import base64
+import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from PIL import Image
 
+from genlab.diffusion.schedulers import scheduler_names
 from genlab.engine.device import Device
+from genlab.families.classifier.request import ClassifyRequest
 from genlab.families.description import load
+from genlab.families.gan.request import GANRequest
+from genlab.families.latents import DecodeRequest
+from genlab.families.live_training.request import NAME, SUBJECTS, TrainRequest
+from genlab.families.noisy_classifier.request import NoisyClassifyRequest
+from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusionRequest, written
+from genlab.families.stable_diffusion.request import StableDiffusionRequest
+from genlab.families.vae.request import ReconstructRequest, VAERequest
 from genlab.formats.building import ONE_AT_A_TIME, with_weights
 from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
+from genlab.requests import Request, parse_request
+from genlab.toybox.judge.request import ReadRequest
 from tests.drive import drive
 from tests.test_lora import lora_tensors, request_for, save_as_diffusers
 from tests.tiny_pipelines import save_tiny_stable_diffusion
@@ -85,3 +102,83 @@ def test_weights_may_come_in_another_number_format():
     built = with_weights(lambda: torch.nn.Linear(3, 1), halves)
     assert built.weight.dtype == torch.float32
     assert torch.equal(built.weight, halves["weight"].float())
+
+
+# --- numbers of half precision --------------------------------------------------------------------
+
+
+def encoded(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+DIGIT = np.zeros((28, 28), np.uint8)
+DIGIT[6:22, 12:16] = 255
+COLOURED = np.zeros((1, 64, 64, 3), np.uint8)
+SQUARE = encoded(Image.new("RGB", (64, 64), "red"))
+HALF = encoded(Image.linear_gradient("L"))
+CASES: list[tuple[type[Request], dict[str, Any]]] = [
+    (VAERequest, {"checkpoint": "vae-mnist-20d", "to_seed": 4, "count": 3}),
+    (ReconstructRequest, {"checkpoint": "vae-mnist-20d", "images": DIGIT[None]}),
+    (DecodeRequest, {"checkpoint": "vae-mnist-2d", "z": ((0.5, -1.0),)}),
+    (GANRequest, {"checkpoint": "dcgan-mnist"}),
+    (GANRequest, {"checkpoint": "dcgan-mnist", "snapshot": 0}),
+    (ClassifyRequest, {"checkpoint": "mnist-classifier", "images": DIGIT[None]}),
+    (NoisyClassifyRequest, {"checkpoint": "mnist-noisy-classifier", "images": DIGIT[None]}),
+    (ReadRequest, {"checkpoint": "toybox-judge", "images": COLOURED}),
+    *(
+        (PixelDiffusionRequest, {"checkpoint": name, "num_inference_steps": 4} | values)
+        for name in ("ddpm-mnist", "flow-mnist")
+        for values in (
+            {"guidance": "classifier", "guidance_scale": 4.0, "trajectory": True},
+            {"guidance": "classifier-free", "preview_every": 1},
+            {"scheduler": "euler"},
+        )
+    ),
+    (PixelDiffusionRequest, {"checkpoint": "ddpm-mnist", "num_inference_steps": 4, "eta": 1.0}),
+    (DenoiseRequest, {"checkpoint": "ddpm-mnist", "picture": written(DIGIT)}),
+    *(
+        (StableDiffusionRequest, {"scheduler": name, "num_inference_steps": 5, "preview_every": 1})
+        for name in scheduler_names()
+    ),
+    (
+        StableDiffusionRequest,
+        {"picture": SQUARE, "mask": HALF, "num_inference_steps": 5, "trajectory": True},
+    ),
+    *((TrainRequest, {"run": "one", "subject": subject, "steps": 2}) for subject in SUBJECTS),
+]
+
+
+@contextmanager
+def loading_in_half_precision() -> Iterator[None]:
+    """What diffusers and transformers do while they build a network for a GPU."""
+    torch.set_default_dtype(torch.float16)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def named(case: Any) -> str:
+    if isinstance(case, type):
+        return case.__name__
+    return ",".join(str(v) for v in case.values() if isinstance(v, (str, int, float)))[:40]
+
+
+@pytest.mark.parametrize(("kind", "values"), CASES, ids=named)
+def test_nobodys_result_changes_while_another_thread_loads_in_half_precision(
+    kind: type[Request], values: dict[str, Any]
+):
+    registry = Registry(SHIPPED)
+    usual = {"checkpoint": "stable-diffusion-toybox", "prompt": "a red 7"}
+    usual = usual if kind is StableDiffusionRequest else {}
+    request = parse_request(kind, **usual, **values)
+    runner = opened(registry, getattr(request, "checkpoint", NAME))
+    other = opened(registry, getattr(request, "checkpoint", NAME))
+    (expected,) = drive(runner, request)
+    with loading_in_half_precision():
+        (result,) = drive(other, request)
+    np.testing.assert_array_equal(result.images, expected.images)
+    timed = {"shares": None}  # of the time
+    np.testing.assert_equal({**result.extras, **timed}, {**expected.extras, **timed})

@@ -127,6 +127,16 @@ def step_options(scheduler: Any, **offered: Any) -> dict[str, Any]:
     return {name: value for name, value in offered.items() if name in taken}
 
 
+def own_timestep(scheduler: Any, step: int) -> Any:
+    """The timestep that a scheduler's ``step`` is called with, as it has it.
+
+    LCM computes with it: as a Python number, since a whole one in a tensor would become PyTorch's
+    default number format, which is half precision while another thread loads a model for a GPU.
+    """
+    t = scheduler.timesteps[step]
+    return int(t) if type(scheduler).__name__ == SCHEDULERS["lcm"].class_name else t
+
+
 def alpha_bar(scheduler: Any, step: int) -> float:
     """alphabar_t of a scheduler's step ``step``: the share of signal in x_t's variance, in [0, 1].
 

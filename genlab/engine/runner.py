@@ -100,8 +100,9 @@ def generators(request: Any, part: slice = slice(None)) -> list[torch.Generator]
 
 
 def noise_rows(owned: Sequence[torch.Generator], shape: Sequence[int]) -> torch.Tensor:
-    """Standard normal rows (len(owned), *shape), row k from generator k, on the CPU."""
-    return torch.stack([torch.randn(tuple(shape), generator=g) for g in owned])
+    """Standard normal rows (len(owned), *shape), row k from generator k, fp32 on the CPU."""
+    rows = [torch.randn(tuple(shape), generator=g, dtype=torch.float32) for g in owned]
+    return torch.stack(rows)
 
 
 def parameter_bytes(*modules: torch.nn.Module) -> int:

@@ -3,7 +3,8 @@
 While diffusers opens a pipeline, or PEFT adds a LoRA, they replace ``torch.nn.init`` and how a
 module registers its parameters, for the whole process. Two at a time could put back each other's
 replacements and leave them for good; and a network that another thread built the usual way would
-stay without weights.
+stay without weights. For a GPU they also make half precision PyTorch's default meanwhile, so what
+the engine draws says its own number format (``tests/test_building.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ONE_AT_A_TIME = threading.RLock()
 
 
 def with_weights(build: Callable[[], Any], tensors: Mapping[str, Any]) -> Any:
-    """A network with copies of the tensors, on the CPU, ready to be called; waits for nobody.
+    """A network with copies of the tensors in fp32, on the CPU, ready to be called.
 
     Args:
         build: makes the torch module; it is called where tensors take no memory.
@@ -27,6 +28,6 @@ def with_weights(build: Callable[[], Any], tensors: Mapping[str, Any]) -> Any:
 
     with torch.device("meta"):
         network = build()
-    network.to_empty(device="cpu")
+    network.to_empty(device="cpu").float()
     network.load_state_dict(tensors)
     return network.eval()

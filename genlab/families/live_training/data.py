@@ -44,14 +44,15 @@ def shipped_digits() -> Tensor:
 
 def centres() -> Tensor:
     """The middles of the clusters, (8, 2), on a circle."""
-    angles = torch.arange(CLUSTERS) * (2 * math.pi / CLUSTERS)
+    angles = torch.arange(CLUSTERS, dtype=torch.float32) * (2 * math.pi / CLUSTERS)
     return RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
 def ring(count: int, generator: torch.Generator) -> Tensor:
     """Points (count, 2) of eight Gaussians in turn, drawn from the generator."""
     which = torch.randint(CLUSTERS, (count,), generator=generator)
-    return centres()[which] + SPREAD * torch.randn(count, 2, generator=generator)
+    noise = torch.randn(count, 2, generator=generator, dtype=torch.float32)
+    return centres()[which] + SPREAD * noise
 
 
 def clusters_drawn(points: Tensor) -> int:

@@ -135,7 +135,7 @@ def build_network(subject: str, latent_dim: int, seed: int) -> nn.Module:
     }[subject]
     with torch.device("meta"):
         network = build()
-    network.to_empty(device="cpu")
+    network.to_empty(device="cpu").float()
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):

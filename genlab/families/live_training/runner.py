@@ -141,7 +141,8 @@ class _Stretch:
             return self.images, extras
         fixed = torch.Generator().manual_seed(request.seed)
         points = training.subject.data == "points"
-        z = torch.randn(POINTS if points else DIGITS, request.latent_dim, generator=fixed)
+        shape = (POINTS if points else DIGITS, request.latent_dim)
+        z = torch.randn(shape, generator=fixed, dtype=torch.float32)
         samples = training.samples(z)
         if not points:
             return to_uint8(samples), extras
@@ -184,7 +185,7 @@ def _values(losses: Sequence[Tensor]) -> np.ndarray:
 @torch.no_grad()
 def _field(training: Training) -> np.ndarray:
     """How real the discriminator holds each place of the plane, uint8 (40, 40), top row first."""
-    line = torch.linspace(-REACH, REACH, FIELD)
+    line = torch.linspace(-REACH, REACH, FIELD, dtype=torch.float32)
     y, x = torch.meshgrid(line.flip(0), line, indexing="ij")
     places = torch.stack([x, y], dim=-1).reshape(-1, 2).to(training.device)
     real = training.network.discriminator(places).sigmoid()

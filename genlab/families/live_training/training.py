@@ -74,7 +74,9 @@ class Training:
 
     def noise(self, count: int) -> Tensor:
         """Standard normal (count, latent_dim) on the device."""
-        return torch.randn(count, self.network.latent_dim, generator=self._random).to(self.device)
+        shape = (count, self.network.latent_dim)
+        noise = torch.randn(shape, generator=self._random, dtype=torch.float32)
+        return noise.to(self.device)
 
     def elbo_terms(
         self, x: Tensor, logits: Tensor, mu: Tensor, logvar: Tensor

@@ -58,7 +58,7 @@ def classifier_input(
         return model_input(scheduler, x_t, step)
     sigma, signal = float(scheduler.sigmas[step]), alpha_bar(scheduler, step)
     t = float(np.interp(-signal, -alphas_cumprod.numpy(), np.arange(len(alphas_cumprod))))
-    return x_t / math.hypot(1 - sigma, sigma), torch.full((len(x_t),), t)
+    return x_t / math.hypot(1 - sigma, sigma), torch.full((len(x_t),), t, dtype=torch.float32)
 
 
 def guided_noise(

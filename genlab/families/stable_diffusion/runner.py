@@ -14,7 +14,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from genlab.diffusion import guidance
-from genlab.diffusion.schedulers import SCHEDULERS, make_scheduler, step_options
+from genlab.diffusion.schedulers import SCHEDULERS, make_scheduler, own_timestep, step_options
 from genlab.engine.device import Device
 from genlab.engine.events import Result
 from genlab.engine.job import Job
@@ -172,7 +172,7 @@ class StableDiffusionRunner(Runner):
         noise_pred = self.device.call(
             self._loras.predict_noise if worn.adapter else self._noise_pred,
             torch.cat(latents),
-            torch.tensor(timesteps),
+            torch.tensor(timesteps, dtype=torch.float32),
             **self._conditioning(jobs),
         )
         return list(noise_pred.split(rows))
@@ -189,9 +189,8 @@ class StableDiffusionRunner(Runner):
             state.trajectory.add(job.step, state.latents, predictions)
         scheduler, step = state.scheduler, state.begin + job.step
         # PNDM counts its own calls and looks at t again, so the step's own timestep is passed.
-        output = scheduler.step(
-            predictions["guided"], scheduler.timesteps[step], state.latents, **state.step_options
-        )
+        t = own_timestep(scheduler, step)
+        output = scheduler.step(predictions["guided"], t, state.latents, **state.step_options)
         state.latents = output.prev_sample
         state.denoised = _denoised(scheduler, output)
         if state.start is not None:

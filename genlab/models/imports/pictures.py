@@ -38,7 +38,7 @@ def look(network: Recognised, tensors: Mapping[str, Any]) -> tuple[Seen, list[st
     own = {new: tensors[old] for new, old in network.weights.items()}
     module = with_weights(lambda: LayeredNetwork(**network.config), own)
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(COUNT, module.latent_dim, generator=generator)
+    z = torch.randn(COUNT, module.latent_dim, generator=generator, dtype=torch.float32)
     classes = module.about.classes
     labels = torch.arange(COUNT) % classes if classes else None
     with torch.inference_mode():
