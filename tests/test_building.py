@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +97,30 @@ def test_a_lora_is_added_alone(tmp_path: Path, seen: list[bool]):
     drive(runner, request_for(lora="mine"))
     assert seen == [True]
     assert not taken_elsewhere()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_is_forked_when_nothing_is_being_opened():
+    """As ZeroGPU forks one for each lease: it must not begin amid what a load has replaced."""
+    code = """
+import os, threading, time
+from genlab.formats.building import ONE_AT_A_TIME
+opening, state = threading.Event(), ["usual"]
+def load():
+    with ONE_AT_A_TIME:
+        state[0] = "replaced"
+        opening.set()
+        time.sleep(0.5)
+        state[0] = "usual"
+threading.Thread(target=load).start()
+opening.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if state[0] == "usual" and ONE_AT_A_TIME.acquire(blocking=False) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert ONE_AT_A_TIME.acquire(blocking=False)
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 
 def test_weights_may_come_in_another_number_format():

@@ -9,12 +9,20 @@ the engine draws says its own number format (``tests/test_building.py``).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 ONE_AT_A_TIME = threading.RLock()
 """Held by whoever has diffusers, transformers or PEFT build networks."""
+
+if hasattr(os, "register_at_fork"):  # a process forked meanwhile would keep the replacements
+    os.register_at_fork(
+        before=ONE_AT_A_TIME.acquire,
+        after_in_parent=ONE_AT_A_TIME.release,
+        after_in_child=ONE_AT_A_TIME.release,
+    )
 
 
 def with_weights(build: Callable[[], Any], tensors: Mapping[str, Any]) -> Any:
