@@ -19,7 +19,7 @@ LINES = {"none": INK, "classifier": COLOURS[1], "classifier-free": COLOURS[0]}
 SHORT = {"none": "unguided", "classifier": "classifier", "classifier-free": "classifier-free"}
 FLOOR = COLOURS[4]
 REACH = 32  # the largest scale in the plots
-FID_TICKS = [digit * 10.0**power for power in range(-2, 3) for digit in (1, 1.5, 2, 3, 5)]
+FID_TICKS = [digit * 10.0**power for power in range(-2, 3) for digit in (1, 1.5, 2, 3, 5, 7)]
 X_TITLE = "guidance_scale s"
 
 
