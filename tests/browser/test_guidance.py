@@ -45,6 +45,11 @@ def test_a_typed_row_is_drawn_three_ways_from_the_same_noise(guidance: Visitor) 
     for name in METHODS:
         expect(guidance.find(f"guidance-{name}-strip")).to_contain_text("as asked")
         expect(guidance.find(f"guidance-{name}-strip")).to_contain_text("Time")
+        strip, bars = (
+            guidance.find(f"guidance-{name}-strip").locator(part).bounding_box() or {}
+            for part in (".strip", ".plot")
+        )
+        assert bars["width"] == pytest.approx(strip["width"], abs=2), "the classes have room"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def row_of(
         for request, view in zip(requests, views, strict=True)
     )
     title = f"{escape(entry.title)}<small>{label}{scale}</small>"
-    return f'<h2 class="few-title">{title}</h2><div class="few">{figures}</div>'
+    return f'<h2 class="few-title">{title}</h2><div class="by-steps">{figures}</div>'
 
 
 def _figure(steps: int, view: CellView) -> str:
