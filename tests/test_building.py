@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import subprocess
 import sys
@@ -31,6 +29,7 @@ from genlab.families.pixel_diffusion.request import DenoiseRequest, PixelDiffusi
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.request import ReconstructRequest, VAERequest
 from genlab.formats.building import ONE_AT_A_TIME, with_weights
+from genlab.images import written_picture
 from genlab.models.families import FAMILIES
 from genlab.models.registry import Registry
 from genlab.requests import Request, parse_request
@@ -134,17 +133,11 @@ def test_weights_may_come_in_another_number_format():
 # --- numbers of half precision --------------------------------------------------------------------
 
 
-def encoded(picture: Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
-
-
 DIGIT = np.zeros((28, 28), np.uint8)
 DIGIT[6:22, 12:16] = 255
 COLOURED = np.zeros((1, 64, 64, 3), np.uint8)
-SQUARE = encoded(Image.new("RGB", (64, 64), "red"))
-HALF = encoded(Image.linear_gradient("L"))
+SQUARE = written_picture(COLOURED[0])
+HALF = written_picture(np.asarray(Image.linear_gradient("L")))
 CASES: list[tuple[type[Request], dict[str, Any]]] = [
     (VAERequest, {"checkpoint": "vae-mnist-20d", "to_seed": 4, "count": 3}),
     (ReconstructRequest, {"checkpoint": "vae-mnist-20d", "images": DIGIT[None]}),

@@ -25,17 +25,26 @@ if hasattr(os, "register_at_fork"):  # a process forked meanwhile would keep the
     )
 
 
-def with_weights(build: Callable[[], Any], tensors: Mapping[str, Any]) -> Any:
-    """A network with copies of the tensors in fp32, on the CPU, ready to be called.
+def without_weights(build: Callable[[], Any]) -> Any:
+    """A network in fp32 on the CPU whose numbers are whatever lies in memory: fill in all of them.
 
     Args:
         build: makes the torch module; it is called where tensors take no memory.
-        tensors: all of its state dict, in any number format.
     """
     import torch
 
     with torch.device("meta"):
         network = build()
-    network.to_empty(device="cpu").float()
+    return network.to_empty(device="cpu").float()
+
+
+def with_weights(build: Callable[[], Any], tensors: Mapping[str, Any]) -> Any:
+    """A network with copies of the tensors in fp32, on the CPU, ready to be called.
+
+    Args:
+        build: makes the torch module, as `without_weights` calls it.
+        tensors: all of its state dict, in any number format.
+    """
+    network = without_weights(build)
     network.load_state_dict(tensors)
     return network.eval()

@@ -194,7 +194,7 @@ def warmup_cosine(
         step = min(step, total_steps - 1) % length
         if step < warmup:
             return (step + 1) / warmup
-        share = min(1.0, (step - warmup) / max(1, length - warmup))
+        share = (step - warmup) / (length - warmup)
         return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
 
     return LambdaLR(optimizer, factor)

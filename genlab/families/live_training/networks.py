@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genlab.families.gan.network import DCGAN
 from genlab.families.vae.network import ConvVAE
+from genlab.formats.building import without_weights
 
 PIXELS = 28 * 28
 
@@ -133,9 +134,7 @@ def build_network(subject: str, latent_dim: int, seed: int) -> nn.Module:
         "mlp-gan": lambda: DenseGAN(latent_dim),
         "conv-gan": lambda: DCGAN(latent_dim, channels=(16, 32)),
     }[subject]
-    with torch.device("meta"):
-        network = build()
-    network.to_empty(device="cpu").float()
+    network: nn.Module = without_weights(build)
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
