@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
@@ -109,6 +110,8 @@ def explain(kind: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{name} is missing."
     longest = next((m.max_length for m in field.metadata if isinstance(m, MaxLen)), None)
+    if error["type"] == "string_unicode":
+        return f"{name} is {_shown(value)}, which holds a character that no text can have."
     if isinstance(value, str) and longest is not None and not field.json_schema_extra:
         return f"{name} is {len(value)} characters long, but may have at most {longest}."
     return f"{name} is {_shown(value)}, but must be {allowed(field)}."
@@ -119,14 +122,20 @@ def allowed(field: Any) -> str:
     extra = field.json_schema_extra or {}
     if "allowed" in extra:
         return str(extra["allowed"])
-    choices = extra["choices"]() if "choices" in extra else get_args(field.annotation)
+    kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType]
+    optional = len(kinds) < len(get_args(field.annotation))
+    held = kinds[0] if optional and len(kinds) == 1 else field.annotation
+    choices = extra["choices"]() if "choices" in extra else get_args(held)
     if choices and all(isinstance(c, str) for c in choices):
         return "one of " + ", ".join(choices)
     low, high = limits(field)
-    kind = "a number" if field.annotation is float else "a whole number"
+    kind = "a number" if held is float else "a whole number"
     if low is not None and high is not None:
         return f"{kind} from {low} to {high}"
-    return "true or false" if field.annotation is bool else "text"
+    above = next((m.gt for m in field.metadata if isinstance(m, Gt)), None)
+    if above is not None and high is not None:
+        return f"{kind} above {above} and at most {high}"
+    return "true or false" if held is bool else "text"
 
 
 def limits(field: Any) -> tuple[Any, Any]:

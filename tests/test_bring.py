@@ -109,7 +109,7 @@ def test_a_dropped_file_is_understood_and_listed_for_its_visitor_alone(
 def test_corrections_replace_the_model(page: gr.Blocks, registry: Registry, tmp_path: Path) -> None:
     drop(page, saved(tmp_path, FlatGAN))
     (before,) = registry.own.of("me")
-    values = ["relu", "sigmoid", "", "yes", "", None, None, None]
+    values = ["relu", "sigmoid", "", "yes", "", "", None, None, None]
     shown = happened(page, "gan-own-again", "click", before.name, "", *values)
     (after,) = registry.own.of("me")
     assert after.name != before.name
@@ -118,7 +118,7 @@ def test_corrections_replace_the_model(page: gr.Blocks, registry: Registry, tmp_
     assert "<td>sigmoid</td><td>as you said</td>" in shown["gan-own-diagram"]
     assert shown["gan-own-hidden"] == "relu", "what was said stays"
     assert not before.path.exists()
-    wrong = ["", "", "", "", "", 3, None, None]
+    wrong = ["", "", "", "", "", "", 3, None, None]
     shown = happened(page, "gan-own-again", "click", after.name, "", *wrong)
     assert "size is 3, but must be a whole number from 8 to 256." in shown["gan-own-status"]
     assert registry.own.of("me") == [after], "what is wrong changes nothing"

@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from genlab.cli import build_app
+from genlab.formats.model_card import read_card
 from genlab.models.registry import Registry
 from genlab.settings import PROJECT
 from tests.tutorial_networks import ConditionalVAE, FlatGAN, LinderConditionalGAN, vivid
@@ -104,6 +105,21 @@ def test_a_corrected_guess_changes_the_pictures(tmp_path: Path) -> None:
         (["import", "mine.pth", "--name=m", "--hidden=swish"], "hidden is 'swish', but must be"),
         (["import", "mine.pth", "--name=m", "--size=3"], "size is 3, but must be a whole number"),
         (["import", "mine.pth", "--name=m", "--size=64"], "4 layers (fc1 100-64, fc2 64-128,"),
+        (
+            ["import", "mine.pth", "--name=m", "--size=64"],
+            "no network that is known here with size",
+        ),
+        (["import", "mine.pth", "--name=m", "--eps=0.5"], "eps is 0.5, but it has no batch norm"),
+        (["import", "mine.pth", "--name=m", "--label-first"], "label_first is yes, but it is told"),
+        (["import", "mine.pth", "--name=m", "--reshape-plain"], "reshape_active is no, but"),
+        (["import", "mine.pth", "--name=live-training"], "which is a model of GenLab's"),
+        (["import", "mine.pth", "--name=sd-turbo"], "which is a model of GenLab's"),
+        (["import", "~nosuchuser/x.pth", "--name=m"], "There is no file ~nosuchuser/x.pth."),
+        (["import", "mine\udcff.pth", "--name=m"], "has bytes that are no text"),
+        (
+            ["deploy", "--space=a/b", "--dry-run", "--sleep-minutes=-5"],
+            "--sleep-minutes is -5, but",
+        ),
         (["export", "mine", "--to=pth"], "There is no checkpoint called 'mine'"),
         (["push", "mine", "--repo=x"], "There is no checkpoint called 'mine'"),
     ],
@@ -114,6 +130,41 @@ def test_a_wrong_word_is_one_sentence(words: list[str], sentence: str) -> None:
     assert done.exit_code == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_the_weights_say_is_not_overruled_in_silence(tmp_path: Path) -> None:
+    torch.save(vivid(LinderConditionalGAN()).state_dict(), "mine.pth")
+    done = call("import", "mine.pth", "--name=mine", "--classes=5")
+    assert done.exit_code == 2
+    assert "classes is 5, but the weights say 10." in done.stderr
+
+
+def test_a_number_or_a_place_that_cannot_be_is_told_for_a_sound_checkpoint(tmp_path: Path) -> None:
+    torch.save(vivid(FlatGAN()).state_dict(), "mine.pth")
+    assert call("import", "mine.pth", "--name=mine").exit_code == 0
+    for words, sentence in (
+        (["sample", "mine", "--out=x.npz", "--count=100000000"], "--count is 100000000, but must"),
+        (["export", "mine", "--to=pth", "--out=nowhere/x.pth"], "nowhere/x.pth cannot be used"),
+        (["import", "MINE.SAFETENSORS", "--name=m"], "cut short or is no safetensors file"),
+    ):
+        Path("MINE.SAFETENSORS").write_bytes(b"hello")
+        done = call(*words)
+        assert done.exit_code == 2
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_title_that_was_said_counts_more_than_the_cards(tmp_path: Path) -> None:
+    torch.save(vivid(FlatGAN()).state_dict(), "mine.pth")
+    assert call("import", "mine.pth", "--name=mine", "--title=First").exit_code == 0
+    assert call("export", "mine", "--to=hub", "--out=mine.zip").exit_code == 0
+    assert call("import", "mine.zip", "--name=again").exit_code == 0
+    assert call("import", "mine.zip", "--name=other", "--title=Second").exit_code == 0
+    folder = tmp_path / "checkpoints"
+    titles = [read_card(folder / name)[0]["genlab"]["title"] for name in ("again", "other")]
+    assert titles == ["First", "Second"]
+    done = call("import", "mine.zip", "--name=third", "--hidden=relu")
+    assert "hidden is relu, but it says itself how it is built." in done.stderr
 
 
 def test_export_names_what_a_checkpoint_has_no_form_for(

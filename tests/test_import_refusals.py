@@ -41,6 +41,26 @@ class Classifier(nn.Module):
         self.fc2 = nn.Linear(50, 10)
 
 
+class Autoencoder(nn.Module):
+    """Whose code of 64 could be taken for mu and logvar of 32, or for z of 32 and a class of 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64))
+        self.decoder = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 784))
+
+
+class GroupNormed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ConvTranspose2d(100, 64, 7), nn.GroupNorm(8, 64), nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.GroupNorm(8, 32), nn.ReLU(),
+            nn.ConvTranspose2d(32, 16, 4, 2, 1), nn.GroupNorm(8, 16), nn.ReLU(),
+            nn.Conv2d(16, 1, 3, padding=1),
+        )  # fmt: skip
+
+
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +130,29 @@ CASES: dict[str, tuple[Callable[[Path], None], str]] = {
         save(state(PyTorchDiscriminator(1))), r"is a discriminator alone, which draws nothing",
     ),
     "a recurrent network": (save(state(Recurrent())), r"lstm\.\w+ belongs to no layer .* as ONNX"),
+    "an autoencoder": (
+        save(state(Autoencoder())), r"is a plain autoencoder, which has no distribution of z",
+    ),
+    "group norms": (save(state(GroupNormed())), r"7 layers .* are no network that is known here"),
+    "half a batch norm": (
+        save({"bn.weight": torch.ones(3), "bn.running_mean": torch.zeros(3)}),
+        r"the tensors of its batch norm bn do not fit",
+    ),
+    "a batch norm of two widths": (
+        save({"bn.running_mean": torch.zeros(3), "bn.running_var": torch.ones(4)}),
+        r"the tensors of its batch norm bn do not fit",
+    ),
+    "a layer without a name": (
+        save({".weight": torch.ones(784, 3)}), r"its tensor \.weight is of a layer without a name",
+    ),
+    "300 layers": (
+        save({f"fc{k}.weight": torch.ones(8, 8) for k in range(300)}),
+        r"it has 300 layers with weights, but may have at most 128",
+    ),
+    "40 layers that all fit each other": (
+        save({f"fc{k}.weight": torch.ones(8, 8) for k in range(40)}),
+        r"fit each other in too many ways to tell which is meant",
+    ),
     "one tensor": (save(torch.zeros(3, 4)), r"one tensor of shape \[3, 4\]"),
     "a list": (save([torch.zeros(3)]), r"holds a list, no state dict"),
     "nothing": (save({"epoch": 3}), r"holds no weights"),
@@ -243,3 +286,28 @@ def test_a_list_of_layers_that_makes_no_network_is_damaged(
     files["config.json"] = json.dumps(config).encode()
     with pytest.raises(UserError, match="its config.json does not describe a DCGAN"):
         convert(zipped(tmp_path / "mine.zip", files), tmp_path / "mine", "Mine")
+
+
+def test_what_nobody_thought_of_is_one_sentence_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(vivid(FlatGAN()).state_dict(), tmp_path / "mine.pth")
+
+    def broken(*values: Any) -> Any:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("genlab.models.imports.convert.recognise", broken)
+    with pytest.raises(UserError, match=r"^mine.pth cannot be imported: .*\(KeyError\)\.$"):
+        convert(tmp_path / "mine.pth", tmp_path / "mine", "Mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_of_two_checkpoints_in_an_archive_chance_does_not_choose(tmp_path: Path) -> None:
+    torch.save(vivid(FlatGAN()).state_dict(), tmp_path / "mine.pth")
+    convert(tmp_path / "mine.pth", tmp_path / "folder", "Mine")
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for name in ("a", "b"):
+            for path in (tmp_path / "folder").iterdir():
+                archive.write(path, f"{name}/{path.name}")
+    with pytest.raises(UserError, match=r"the ZIP holds 2 checkpoints \(a, b\); pack one"):
+        convert(tmp_path / "two.zip", tmp_path / "mine", "Mine")

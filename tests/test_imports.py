@@ -272,3 +272,61 @@ def test_a_larger_convolutional_vae_is_recognised_though_no_name_says_its_order(
     assert close(
         drawn("vae", tmp_path / "mine"), own_pictures(module, TUTORIALS["convolutional-vae"])
     )
+
+
+class NormedVAE(nn.Module):
+    """fc1, bn1 ... fc4, bn4: norms of both halves beside the layers that they follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.bn1 = nn.Linear(784, 64), nn.BatchNorm1d(64)
+        self.fc2, self.bn2 = nn.Linear(64, 32), nn.BatchNorm1d(32)
+        self.fc_mu, self.fc_logvar = nn.Linear(32, 4), nn.Linear(32, 4)
+        self.fc3, self.bn3 = nn.Linear(4, 32), nn.BatchNorm1d(32)
+        self.fc4, self.bn4 = nn.Linear(32, 64), nn.BatchNorm1d(64)
+        self.fc5 = nn.Linear(64, 784)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.bn3(self.fc3(z)))
+        return torch.sigmoid(self.fc5(torch.relu(self.bn4(self.fc4(h)))))
+
+
+class PlainReshapeVAE(ConvolutionalVAE):
+    """What fc3 gives becomes planes as it is."""
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        h = self.fc3(torch.relu(self.fc2(z))).view(-1, 16, 7, 7)
+        return torch.sigmoid(self.deconv2(torch.relu(self.deconv1(h))))
+
+
+def test_the_norms_of_an_encoder_stay_there(tmp_path: Path) -> None:
+    module = vivid(NormedVAE()).eval()
+    torch.save(module.state_dict(), tmp_path / "mine.pth")
+    made = imported(tmp_path / "mine.pth", tmp_path / "mine")
+    assert [sum(layer["op"] == "batch_norm" for layer in made.parts[name])
+            for name in ("encoder", "decoder")] == [2, 2]  # fmt: skip
+    about = Tutorial(NormedVAE, "vae", 4, (1, 28, 28), unit=True)
+    assert close(drawn("vae", tmp_path / "mine"), own_pictures(module, about))
+
+
+def test_whether_an_activation_stands_before_planes_can_be_said(tmp_path: Path) -> None:
+    module = vivid(PlainReshapeVAE())
+    torch.save(module.state_dict(), tmp_path / "mine.pth")
+    about = Tutorial(PlainReshapeVAE, "vae", 10, (1, 28, 28), unit=True)
+    guessed = imported(tmp_path / "mine.pth", tmp_path / "guessed")
+    assert "reshape_active" in {guess.name for guess in guessed.guesses}
+    assert not close(drawn("vae", tmp_path / "guessed"), own_pictures(module, about))
+    said = Corrections(reshape_active=False)
+    imported(tmp_path / "mine.pth", tmp_path / "said", corrections=said)
+    assert close(drawn("vae", tmp_path / "said"), own_pictures(module, about))
+
+
+def test_the_other_sizes_that_would_fit_are_told(tmp_path: Path) -> None:
+    torch.save(vivid(LinderGAN()).state_dict(), tmp_path / "mine.pth")
+    torch.save(vivid(PyTorchDCGAN(1)).state_dict(), tmp_path / "conv.pth")
+    whys = []
+    for name in ("mine", "conv"):
+        made = imported(tmp_path / f"{name}.pth", tmp_path / name)
+        whys += [guess.why for guess in made.guesses if guess.name == "size"]
+    assert whys[0] == "by the layers' shapes"
+    assert "would fit too" in whys[1]

@@ -212,6 +212,45 @@ def test_a_graph_that_may_not_be_run_is_refused(spoil: Any, sentence: str, tmp_p
     assert not (tmp_path / "mine").exists()
 
 
+class BatchMean(nn.Module):
+    """A picture that depends on those that are drawn with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(12, 784)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        x = self.last(z)
+        return torch.sigmoid(x - 3 * x.mean(dim=0, keepdim=True)).view(-1, 1, 28, 28)
+
+
+class FixedRows(nn.Module):
+    """Which can draw 64 pictures and no other number of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(12, 784)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.last(z)).view(64, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        (BatchMean(), r"another picture when it is drawn with others"),
+        (FixedRows(), r"ONNX Runtime cannot run it|for 1 rows of z it gives"),
+    ],
+)
+def test_a_picture_does_not_depend_on_who_is_drawn_with_it(
+    module: nn.Module, sentence: str, tmp_path: Path
+) -> None:
+    rows = torch.randn(64, 12)
+    source = graph_of(vivid(module), rows, path=tmp_path / "mine.onnx")
+    with pytest.raises(UserError, match=sentence):
+        convert(source, tmp_path / "mine", "Mine")
+
+
 def test_a_graph_whose_memory_knows_no_end_ends_only_the_process_that_tries_it(
     tmp_path: Path,
 ) -> None:

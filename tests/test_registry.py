@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from genlab.families.live_training.request import TrainRequest
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.network import ConvVAE
 from genlab.families.vae.request import VAERequest
@@ -65,6 +67,11 @@ def put(text: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(text)
 
 
+def changed(**values: Any) -> Callable[[Path], object]:
+    """Other values in a JSON file."""
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 def to_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -79,6 +86,7 @@ def family(value: str) -> Callable[[Path], object]:
     return put(f"---\ngenlab:\n  family: {value}\n---\n")
 
 
+SCHEDULER = "scheduler/scheduler_config.json"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 DEEP = "[" * 100_000
 
@@ -107,6 +115,8 @@ DEEP = "[" * 100_000
         ("vae", "README.md", put("---\na: [\n---\n"), "YAML .* cannot be read"),
         ("vae", "README.md", put("---\na: 2024-02-31\n---\n"), "YAML .* cannot be read"),
         ("vae", "README.md", put("---\n? [a]\n: b\n---\n"), "YAML .* cannot be read"),
+        ("vae", "README.md", put('---\na: !!bool "abc"\n---\n'), "YAML .* cannot be read"),
+        ("vae", "README.md", put('---\na: !!timestamp "abc"\n---\n'), "YAML .* cannot be read"),
         ("vae", "README.md", put("hello"), "does not start with YAML"),
         ("vae", "README.md", put("---\nlicense: mit\n---\n"), "must name `genlab: family:`"),
         ("vae", "README.md", put("---\ngenlab: [vae]\n---\n"), "must name `genlab: family:`"),
@@ -124,6 +134,12 @@ DEEP = "[" * 100_000
         ("sd", "vae/config.json", put('{"block_out_channels": 5}'), "describes no vae"),
         ("sd", "vae/config.json", put('{"latent_channels": "4"}'), "describes no vae"),
         ("sd", "scheduler/scheduler_config.json", Path.unlink, "has no scheduler_config.json"),
+        ("sd", SCHEDULER, put('{"prediction_type": "foo"}'), "foo as prediction_type, which must"),
+        ("sd", SCHEDULER, put('{"num_train_timesteps": 0}'), "0 as num_train_timesteps, which"),
+        ("sd", SCHEDULER, put('{"beta_end": 5}'), "5 as beta_end, which must be a number above 0"),
+        ("sd", SCHEDULER, put('{"beta_start": "x"}'), "x as beta_start, which must be a number"),
+        ("sd", "vae/config.json", changed(scaling_factor="x"), "x as scaling_factor, which must"),
+        ("vae", "config.json", changed(latent_dim=2.0), "does not describe a ConvVAE"),
         ("sd", "unet/x.safetensors.index.json", put("{}"), "does not say which files it has"),
         (
             "sd",
@@ -212,6 +228,14 @@ def test_what_can_never_fit_is_refused_with_both_figures(root: Path):
         registry.check(request)
     registry.memory_bytes = registry.entry("vae").parameters * 4
     registry.check(request)
+
+
+def test_a_folder_cannot_take_the_place_of_a_part_of_genlab(root: Path):
+    (root / "vae").rename(root / "live-training")
+    registry = Registry(root)
+    assert list(registry.entries) == ["sd"]
+    assert "give it another" in registry.broken["live-training"]
+    registry.check(parse_request(TrainRequest, checkpoint="live-training", run="mine"))
 
 
 def test_no_folder_at_all_is_an_empty_registry(tmp_path: Path):

@@ -8,6 +8,7 @@ import pytest
 from genlab.families.classifier.request import ClassifyRequest
 from genlab.families.stable_diffusion.request import StableDiffusionRequest
 from genlab.families.vae.request import VAERequest
+from genlab.formats.recognise.guesses import Corrections
 from genlab.requests import UserError, parse_request
 
 STEPS = "but must be a whole number from 1 to 100."
@@ -33,6 +34,7 @@ SEED = "but must be a whole number from 0 to 4294967295."
         ({"seed": "abc"}, f"seed is 'abc', {SEED}"),
         ({"count": 17}, "count is 17, but must be a whole number from 1 to 16."),
         ({"prompt": "x" * 10_000}, "prompt is 10000 characters long, but may have at most 1000."),
+        ({"prompt": "\udcff"}, "prompt is '\\udcff', which holds a character that no text can"),
         ({"scheduler": "fast"}, "scheduler is 'fast', but must be one of ddim, euler,"),
         ({"colour": "red"}, "StableDiffusionRequest has no setting called colour."),
     ],
@@ -42,6 +44,22 @@ def test_a_bad_value_gets_one_sentence(values, sentence):
         parse_request(StableDiffusionRequest, checkpoint="toybox", **values)
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"hidden": "swish"}, "hidden is 'swish', but must be one of relu, leaky_relu, elu, gelu,"),
+        ({"eps": 0}, "eps is 0, but must be a number above 0 and at most 1."),
+        ({"slope": 2}, "slope is 2, but must be a number from 0 to 1."),
+        ({"invert": "perhaps"}, "invert is 'perhaps', but must be true or false."),
+        ({"size": 3}, "size is 3, but must be a whole number from 8 to 256."),
+    ],
+)  # fmt: skip
+def test_what_may_be_left_out_is_told_with_its_values_too(values, sentence):
+    with pytest.raises(UserError) as caught:
+        parse_request(Corrections, **values)
+    assert str(caught.value).startswith(sentence)
 
 
 def test_a_missing_checkpoint_is_named():

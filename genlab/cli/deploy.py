@@ -17,6 +17,7 @@ from genlab.requests import UserError
 from genlab.settings import PROJECT, Settings
 
 ASLEEP_AFTER = 60  # minutes without a visitor, on hardware that is paid by the hour
+LONGEST_AWAKE = 30 * 24 * 60  # minutes that nobody comes and somebody pays
 REPLACED = ["app.py", "genlab/*", "docs/*", "checkpoints/*"]
 """What an upload removes from the Space when it is no longer here."""
 
@@ -35,6 +36,11 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, upload nothing.")] = False,
 ) -> None:
     """Put GenLab on a Hugging Face Space."""
+    if not 1 <= sleep_minutes <= LONGEST_AWAKE:
+        raise UserError(
+            f"--sleep-minutes is {sleep_minutes}, but must be a whole number from 1 to "
+            f"{LONGEST_AWAKE}."
+        )
     if hardware not in HARDWARE:
         raise UserError(f"There is no hardware {hardware!r}; there are: {', '.join(HARDWARE)}.")
     settings = Settings()

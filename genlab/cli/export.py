@@ -61,7 +61,9 @@ def pushed(metadata: ModelMetadata, repo: str) -> list[Path]:
         UserError: there is no such place, or the card names no licence.
     """
     if not HUB_ID.fullmatch(repo):
-        raise UserError(f"--repo is {repo[:60]!r}, but must be OWNER/NAME.")
+        raise UserError(
+            f"--repo is {repo[:60]!r}, but must be OWNER/NAME of at most 96 characters."
+        )
     if not metadata.path.is_dir():
         raise UserError(f"{metadata.name} is one file from outside; the hub has it already.")
     try:

@@ -11,9 +11,10 @@ import typer
 
 from genlab.formats.diagram import diagram
 from genlab.formats.recognise.guesses import Corrections, Output, Range
+from genlab.models.families import BUILT_IN
 from genlab.models.imports.convert import DATASETS, Imported, convert
 from genlab.models.imports.from_hub import fetch
-from genlab.models.sources import HUB_ID
+from genlab.models.sources import HUB_ID, PRESETS
 from genlab.requests import UserError, allowed, parse_request
 from genlab.settings import Settings
 
@@ -58,6 +59,10 @@ def import_checkpoint(
     label_first: Annotated[
         bool | None, typer.Option("--label-first/--label-last", help=help_of("label_first"))
     ] = None,
+    reshape_active: Annotated[
+        bool | None,
+        typer.Option("--reshape-active/--reshape-plain", help=help_of("reshape_active")),
+    ] = None,
     size: Annotated[int | None, typer.Option(help=help_of("size"))] = None,
 ) -> None:
     """Bring your own VAE or GAN: recognised by its weights, and then a checkpoint like any other.
@@ -70,21 +75,35 @@ def import_checkpoint(
             f"--name is {name[:60]!r}, but must be letters, digits, dots and hyphens, at most 100, "
             "and not begin with own-."
         )
+    if name in BUILT_IN or name in {source.name for source in PRESETS}:
+        raise UserError(f"--name is {name!r}, which is a model of GenLab's; give it another.")
     corrections = parse_request(
         Corrections, family=family, hidden=hidden, slope=slope, output=output, range=value_range,
-        invert=invert, eps=eps, classes=classes, label_first=label_first, size=size,
+        invert=invert, eps=eps, classes=classes, label_first=label_first,
+        reshape_active=reshape_active, size=size,
     )  # fmt: skip
     if dataset not in DATASETS:
         raise UserError(f"--dataset is {dataset!r}, but must be mnist or fashion, or left out.")
     target = Settings().checkpoints / name
-    path = Path(file).expanduser()
+    path = _path(file)
     with tempfile.TemporaryDirectory(prefix="genlab-import-") as temporary:
         if not path.exists() and HUB_ID.fullmatch(file):
             path = fetch(file, Path(temporary))
-        made = convert(path, target, title or name, dataset, corrections, shown_as=Path(file).name)
+        made = convert(path, target, title or "", dataset, corrections, shown_as=Path(file).name)
     for line in described(made):
         typer.echo(line)
     typer.echo(f"Wrote {target}. Draw with: python -m genlab sample {name} --out {name}.npz")
+
+
+def _path(file: str) -> Path:
+    """The file that a person means; raises UserError for what can be none."""
+    try:
+        return Path(file.encode().decode()).expanduser()
+    except UnicodeError:
+        shown = file.encode(errors="replace").decode()[:60]
+        raise UserError(f"The name {shown} has bytes that are no text; give it another.") from None
+    except RuntimeError as error:  # ~nobody
+        raise UserError(f"There is no file {file[:60]}.") from error
 
 
 def described(made: Imported) -> list[str]:

@@ -19,6 +19,8 @@ from genlab.models.families import FAMILIES
 from genlab.requests import Request, UserError, parse_request
 
 DEFAULT_COUNT = 16
+MOST = 1_000_000
+"""Pictures of one call, which are held in memory together."""
 
 
 def sample(
@@ -53,8 +55,8 @@ def sample(
         raise lacks(metadata, description, "prompts")
     if prompts is None:
         count = DEFAULT_COUNT if count is None else count
-        if count < 1:
-            raise UserError(f"--count is {count}, but must be 1 or more.")
+        if not 1 <= count <= MOST:
+            raise UserError(f"--count is {count}, but must be a whole number from 1 to {MOST}.")
         texts = [given["prompt"]] * count if "prompt" in given else None
         requests = list(sample_requests(kind, count, seed=seed, **values))
     else:

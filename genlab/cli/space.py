@@ -117,7 +117,7 @@ def plan_space(
     files = {name: path for part in PARTS for name, path in _below(project / part, part)}
     files |= dict(_below(checkpoints, "checkpoints"))
     if not HUB_ID.fullmatch(space):
-        problems.append(f"{space!r} is no OWNER/NAME.")
+        problems.append(f"{space[:60]!r} is no OWNER/NAME of at most 96 characters.")
     requirements, wrong = requirements_for(hardware, _text(project / "requirements.txt"))
     problems += wrong
     readme, wrong = readme_for(hardware, project, requirements, models)

@@ -169,6 +169,14 @@ def output_shape(layers: Sequence[Layer], shape: Shape) -> Shape:
         if rule is None:
             raise ValueError(f"no layer is called {layer['op']!r}")
         shape = rule(layer, shape)
+        for name, most in (("slope", 1.0), ("eps", 1.0)):
+            value = layer.get(name, 0.0)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value <= most
+            ):
+                raise ValueError(f"{name} is {value!r}")
         if not shape or any(n < 1 for n in shape) or math.prod(shape) > LARGEST:
             raise ValueError(f"{layer['op']} gives {shape}")
     return shape
@@ -260,6 +268,10 @@ def _whole(value: Any, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 2**24:
         raise ValueError(f"{value!r} is no size")
     return value
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _size(value: Any) -> bool:

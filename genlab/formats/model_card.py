@@ -39,8 +39,9 @@ def read_card(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         parts = read_text(path, "utf-8-sig").split("---\n", 2)
         front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        # PyYAML raises ValueError for a 30th of February, TypeError for a list as a key
+    except (OSError, BrokenCheckpoint):
+        raise
+    except Exception as error:  # PyYAML raises KeyError, AttributeError and more for wrong tags
         raise BrokenCheckpoint(f"the YAML at the top of its {CARD} cannot be read.") from error
     if not isinstance(front, dict):
         raise BrokenCheckpoint(f"its {CARD} does not start with YAML between two lines of ---.")

@@ -113,6 +113,8 @@ def trial(path: Path, graph: OnnxGraph, classes: int = 0) -> dict[str, Any]:
         raise BrokenCheckpoint(
             "its graph needs more memory than it may have, or ended the process that tried it."
         ) from None
+    if "unfit" in answer:
+        raise BrokenCheckpoint(answer["unfit"])
     if "trouble" in answer:
         raise BrokenCheckpoint(f"ONNX Runtime cannot run it: {answer['trouble']}")
     if answer["seconds"] > SLOWEST:

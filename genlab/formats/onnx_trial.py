@@ -12,7 +12,12 @@ from typing import Any
 
 MEMORY = 4_000_000_000  # bytes that it may take, libraries included
 SECONDS = 50  # of processor time
+SAME = 0.01  # of the range, by which a row may differ beside others
 ROWS = 64  # as many as the engine puts into one call
+
+
+class Unfit(Exception):
+    """What keeps a graph that runs from being drawn with, as half a sentence."""
 
 
 def main() -> None:
@@ -21,6 +26,8 @@ def main() -> None:
     _bound()
     try:
         answer = run(order)
+    except Unfit as error:
+        answer = {"unfit": str(error)}
     except Exception as error:
         answer = {"trouble": " ".join(str(error).split())[:200]}
     print(json.dumps(answer))
@@ -47,7 +54,9 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     drawn = np.asarray(session.run(None, feed)[0], dtype=np.float64)
     seconds = (time.perf_counter() - begun) / rows
     if drawn.ndim < 2 or len(drawn) != rows:
-        raise ValueError(f"for {rows} rows of z it gives {list(drawn.shape)}.")
+        raise Unfit(f"for {rows} rows of z it gives {list(drawn.shape)}.")
+    if not order["rows"]:
+        _check_rows(session, feed, drawn)
     low, high = np.quantile(drawn, (0.01, 0.99))
     edge, middle = _frame(drawn.reshape(rows, -1))
     return {
@@ -55,6 +64,22 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         "finite": bool(np.isfinite(drawn).all()), "edge": edge, "middle": middle,
         "seconds": seconds,
     }  # fmt: skip
+
+
+def _check_rows(session: Any, feed: dict[str, Any], drawn: Any) -> None:
+    """Raise Unfit unless each row becomes the same picture in whatever company."""
+    import numpy as np
+
+    for rows in (1, 3):
+        few = np.asarray(session.run(None, {name: own[:rows] for name, own in feed.items()})[0])
+        if few.shape != (rows, *drawn.shape[1:]):
+            raise Unfit(f"for {rows} rows of z it gives {list(few.shape)}.")
+        apart = float(np.abs(few - drawn[:rows]).max())
+        if apart > SAME * max(1.0, float(np.ptp(drawn))):
+            raise Unfit(
+                "a row of z becomes another picture when it is drawn with others; is it in "
+                "training mode, or has it a batch norm without running statistics?"
+            )
 
 
 def _frame(flat: Any) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from genlab.formats import pipelines, single_file
 from genlab.formats.headers import Shapes
 from genlab.formats.metadata import BrokenCheckpoint
 from genlab.formats.pipeline_classes import BATCHED, FROM_A_PROMPT, NOT_FOLLOWED, OTHERS
+from genlab.formats.scheduler_checks import check_scheduler
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 CROSS_ATTENTION = re.compile(r"\battn2\.to_k\.weight$")
@@ -58,6 +59,7 @@ def check_stable_diffusion(path: Path, card: Mapping[str, Any]) -> None:
     if missing:
         raise BrokenCheckpoint(f"its {pipelines.INDEX} names no {missing[0]}.")
     _check_weights(path, folder)
+    check_scheduler(pipelines.scheduler_config(folder))
     _check_batched_unet(pipelines.config_of(folder, "unet"), kind)
     widths = [pipelines.config_of(folder, name) for name in ("text_encoder", "text_encoder_2")]
     _check_text_width(pipelines.config_of(folder, "unet"), [w for w in widths if w])
@@ -100,6 +102,12 @@ def _check_weights(path: Path, folder: Path) -> None:
         else:
             _check_cross_attention(single_file.unet_shapes(path), unet)
     if has_vae:
+        scale = vae.get("scaling_factor", 0.18215)
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < 1e6:
+            raise BrokenCheckpoint(
+                f"its vae/config.json has {str(scale)[:40]} as scaling_factor, which must be a "
+                "number above 0."
+            )
         wanted = _read("vae", _vae_shapes, vae)
         if path.is_dir():
             for half in (True, False):

@@ -59,7 +59,7 @@ def read_state_dict(path: Path) -> StateDict:
         raise BrokenCheckpoint(
             f"it has {size / 1e6:,.0f} MB, but may have at most {MAX_BYTES / 1e6:.0f} MB."
         )
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         from safetensors.torch import load_file
 
         try:

@@ -13,7 +13,7 @@ from genlab.formats import distillation, lora, pipelines
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
 from genlab.formats.model_card import read_genlab
 from genlab.formats.pipeline_checks import family_of
-from genlab.models.families import FAMILIES
+from genlab.models.families import BUILT_IN, FAMILIES
 from genlab.models.sources import DISTILLED, Source
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,8 @@ def _check_name(name: str) -> None:
         raise BrokenCheckpoint(f"its name has {len(name)} characters, but may have {LONGEST}.")
     if shown_name(name) != name:
         raise BrokenCheckpoint("its name has bytes that are no text; give it another.")
+    if name in BUILT_IN:
+        raise BrokenCheckpoint("its name is that of a part of GenLab; give it another.")
 
 
 def shown_name(name: str) -> str:

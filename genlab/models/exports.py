@@ -86,7 +86,8 @@ def _state_dict(metadata: ModelMetadata, out: Path) -> str:
     if layers.is_described(config):
         names = source_names(config)
         tensors = {names[name]: tensor for name, tensor in tensors.items()}
-    torch.save(tensors, out)
+    with out.open("wb") as file:  # torch.save would raise a RuntimeError for a wrong place
+        torch.save(tensors, file)
     return (
         f"Wrote {out}: {len(tensors)} tensors. "
         f"Read them with torch.load({out.name!r}, weights_only=True)."

@@ -136,10 +136,10 @@ class Registry:
         entries, broken = self.entries, self.broken
         if name in entries:
             return entries[name]
-        if name in broken:
-            raise UserError(f"The checkpoint {name} is damaged: {broken[name]}")
         if name in BUILT_IN:
             return BUILT_IN[name]
+        if name in broken:
+            raise UserError(f"The checkpoint {name} is damaged: {broken[name]}")
         if (own := self.own.find(name)) is not None:
             return own
         if NAME.fullmatch(name):

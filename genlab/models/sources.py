@@ -18,8 +18,8 @@ from typing import Any, Literal
 from genlab.requests import UserError
 
 Kind = Literal["hub", "folder", "file"]
-HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
-LONGEST_ID = 96  # characters, says the hub
+HUB_ID = re.compile(r"(?=.{1,96}$)[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+"""Of at most 96 characters, says the hub."""
 MARKS = {"distilled": True, "guided": False}
 DISTILLED = (
     "This model was distilled to draw in few steps without guidance, so guidance_scale stays off."
@@ -173,7 +173,7 @@ def _without_marks(spec: str) -> tuple[str, bool | None, str]:
 
 
 def _is_hub_id(text: str) -> bool:
-    return bool(HUB_ID.fullmatch(text)) and len(text) <= LONGEST_ID
+    return bool(HUB_ID.fullmatch(text))
 
 
 def _names_of_copies(kind: Kind) -> frozenset[str]:

@@ -14,6 +14,7 @@ from genlab.families.layout import Shapes, convolution
 from genlab.formats import headers
 from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import BrokenCheckpoint
+from genlab.formats.scheduler_checks import FILE, check_scheduler
 
 CLASSES = 10
 NULL_LABEL = CLASSES
@@ -26,7 +27,7 @@ def check(path: Path, card: Mapping[str, Any]) -> None:
     """A cheap look at the folder of a `PixelDiffusionPipeline`; raises BrokenCheckpoint."""
     if read_json(path / "model_index.json").get("_class_name") != PIPELINE:
         raise BrokenCheckpoint(f"its model_index.json names no {PIPELINE}.")
-    read_json(path / "scheduler" / "scheduler_config.json")
+    check_scheduler(read_json(path / "scheduler" / FILE))
     config = read_json(path / "unet" / "config.json")
     try:
         wanted = outer_shapes(config)
@@ -38,6 +39,15 @@ def check(path: Path, card: Mapping[str, Any]) -> None:
             f"its unet/config.json has {channels} in_channels, which is no square number: they "
             "are the pixels of square blocks."
         )
+    halved = 2 ** (len(config["block_out_channels"]) - 1)
+    if int(config["sample_size"]) % halved:
+        raise BrokenCheckpoint(
+            f"its unet/config.json has {config['sample_size']} as sample_size, but its blocks "
+            f"need a multiple of {halved}."
+        )
+    classifier = card.get("classifier")
+    if classifier is not None and not isinstance(classifier, str):
+        raise BrokenCheckpoint("the classifier that its card names is no text.")
     found: Shapes = {}
     for file in unet_files(path):
         found |= headers.tensor_shapes(file)

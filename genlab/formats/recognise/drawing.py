@@ -11,6 +11,7 @@ from genlab.formats.recognise.leaves import Leaf
 from genlab.formats.recognise.order import Chain, Width, chains, grows, readings
 
 MOST_WAYS = 200  # that are looked at
+FITTING = 50  # looks that it costs to find the geometry of a layer
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ def drawings(
         labels = _label_width(first, latent_dim, table, guesses)
         if labels is None:
             continue
-        for way, left in chains(found, Width(first), is_picture, up=True):
+        for way, left in chains(found, Width(first), is_picture, True, guesses.patience):
             if (left and not partial) or way[0][1].op == "conv" or way[0][1].inputs != first:
                 continue
+            guesses.patience.spend(FITTING * len(way))
             placed = fit(way, (first, 0), True, lambda state: _end(state, size))
             if placed is None:
                 continue

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genlab.formats.metadata import BrokenCheckpoint
+from genlab.formats.recognise.order import Patience
+
 Hidden = Literal[
     "relu", "leaky_relu", "elu", "gelu", "silu", "selu", "softplus", "tanh", "sigmoid"
 ]  # fmt: skip
@@ -40,6 +43,9 @@ class Corrections(BaseModel):
         default=None, ge=0, le=1000, description="how many classes it is told one of; 0: none"
     )
     label_first: bool | None = Field(default=None, description="whether the class stands before z")
+    reshape_active: bool | None = Field(
+        default=None, description="whether an activation stands where numbers become planes"
+    )
     size: int | None = Field(default=None, ge=8, le=256, description="pixels of a picture's side")
 
 
@@ -71,10 +77,14 @@ class Guesses:
     Args:
         corrections: what a person said, which counts most.
         seen: what the pictures told, which counts more than what is usual.
+
+    Attributes:
+        patience: of the searches for the network that the guesses are of.
     """
 
     def __init__(self, corrections: Corrections, seen: Seen) -> None:
         self.corrections = corrections
+        self.patience = Patience()
         self._seen = seen
         self.made: dict[str, Guess] = {}
         self._values: dict[str, Any] = {}
@@ -95,6 +105,32 @@ class Guesses:
             name=name, value=_shown(chosen), why=because, certain=said is not None
         )
         return chosen
+
+    def check_used(self, **known: Any) -> None:
+        """Raise BrokenCheckpoint for a correction that nothing was made of.
+
+        Args:
+            known: what corrections must agree with, whether or not it was guessed.
+        """
+        for name, said in self.corrections.model_dump(exclude_none=True).items():
+            if name in known and said != known[name]:
+                raise BrokenCheckpoint(f"{name} is {said}, but the weights say {known[name]}.")
+            if name not in known and name not in self.made:
+                raise BrokenCheckpoint(f"{name} is {_shown(said)}, but {USES[name]}.")
+
+
+USES: Mapping[str, str] = {
+    "hidden": "it brings its own activations",
+    "slope": "no leaky_relu stands between its layers",
+    "output": "it brings its own last activation",
+    "range": "it brings its own range",
+    "invert": "it says itself what is black",
+    "eps": "it has no batch norm that could take it",
+    "label_first": "it is told no class beside z",
+    "reshape_active": "it says itself what stands where numbers become planes, if any do",
+    "size": "it says the size itself",
+}
+"""Why a correction has no use, for the network that it has none for."""
 
 
 def hints(role: str, names: Sequence[str], ops: Sequence[str], widths: Sequence[int]) -> dict:

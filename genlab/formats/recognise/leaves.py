@@ -95,7 +95,9 @@ def leaves(shapes: Mapping[str, Sequence[int]], ordered: bool) -> list[Leaf]:
         )
     grouped: dict[str, dict[str, Sequence[int]]] = {}
     for name, shape in shapes.items():
-        layer, _, last = name.rpartition(".")
+        layer, dot, last = name.rpartition(".")
+        if dot and not layer:
+            raise BrokenCheckpoint(f"its tensor {name[:80]} is of a layer without a name.")
         grouped.setdefault(layer, {})[last] = shape
     names = list(grouped) if ordered else sorted(grouped, key=natural)
     return [_leaf(name, grouped[name]) for name in names]
@@ -124,7 +126,11 @@ def _leaf(name: str, tensors: Mapping[str, Sequence[int]]) -> Leaf:
             "knows; save the network as ONNX (z in, picture out), which needs no layer to be known."
         )
     if "running_mean" in own:
-        width = own["running_mean"][0]
+        widths = {tuple(shape) for shape in own.values()}
+        whole = "running_var" in own and ("weight" in own) == ("bias" in own)
+        if not whole or len(widths) != 1 or len(own["running_mean"]) != 1:
+            raise BrokenCheckpoint(f"the tensors of its batch norm {name[:80]} do not fit.")
+        (width,) = own["running_mean"]
         return Leaf(name, (Reading("batch_norm", width, width),), tensors=lasts)
     bias = own.get("bias")
     if weight is None or (bias is not None and len(bias) != 1):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from genlab.formats.layers import KIND, Layer, layer_weights
+from genlab.formats.layers import KIND, LONGEST, Layer, layer_weights
 from genlab.formats.metadata import BrokenCheckpoint
 from genlab.formats.recognise.drawing import Drawing, drawings
-from genlab.formats.recognise.geometry import fit
-from genlab.formats.recognise.guesses import CLASSES, Corrections, Guess, Guesses, Seen, hints
+from genlab.formats.recognise.guesses import Corrections, Guess, Guesses, Seen, hints
 from genlab.formats.recognise.leaves import Leaf, leaves
-from genlab.formats.recognise.order import Width, chain
-from genlab.formats.recognise.parts import NetworkPart, part
+from genlab.formats.recognise.parts import NetworkPart, part, unknown_reshape
+from genlab.formats.recognise.readers import discriminator_of, encoder_of, is_told_too
+from genlab.formats.recognise.refusals import (
+    AUTOENCODER,
+    WOULD_FIT,
+    autoencoder,
+    only_judges,
+    unknown,
+)
 from genlab.formats.recognise.roles import ROLES, by_role, head_pairs, is_table, splits
 
-WOULD_FIT = (
-    "GenLab recognises fully connected and convolutional VAEs and GANs; any other network goes in "
-    "as ONNX (z in, picture out)."
-)
+SIZES = (28, 32, 64, 128)
+"""Of pictures, that are told of where they fit too."""
+MOST_LAYERS = 2 * LONGEST
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,38 @@ def recognise(
     Raises:
         BrokenCheckpoint: one sentence on what was found and what would fit.
     """
-    guesses = Guesses(corrections or Corrections(), seen or {})
     found = leaves(shapes, ordered)
+    if len(found) > MOST_LAYERS:
+        raise BrokenCheckpoint(
+            f"it has {len(found):,} layers with weights, but may have at most {MOST_LAYERS}. "
+            f"{WOULD_FIT}"
+        )
+    said = corrections or Corrections()
+    network = _recognised(found, Guesses(said, seen or {}))
+    if said.size is not None or "kernel" not in str(network.config["parts"]):
+        return network
+    others = [size for size in SIZES if size != network.config["image"][1]]
+    fitting = [str(size) for size in others if _fits(found, said, seen or {}, size)]
+    if not fitting:
+        return network
+    too = f"by the layers' shapes, which {' and '.join(fitting)} would fit too"
+    guesses = [
+        guess.model_copy(update={"why": too}) if guess.name == "size" else guess
+        for guess in network.guesses
+    ]
+    return replace(network, guesses=guesses)
+
+
+def _fits(found: Sequence[Leaf], said: Corrections, seen: Seen, size: int) -> bool:
+    """Whether the layers could draw pictures of another size."""
+    try:
+        _recognised(found, Guesses(said.model_copy(update={"size": size}), seen))
+    except BrokenCheckpoint:
+        return False
+    return True
+
+
+def _recognised(found: Sequence[Leaf], guesses: Guesses) -> Recognised:
     tables = [leaf for leaf in found if is_table(leaf)]
     roles = by_role([leaf for leaf in found if leaf not in tables])
     if roles["generator"] or roles["discriminator"]:
@@ -75,7 +110,7 @@ def recognise(
         if network is not None:
             return network
     if roles["encoder"]:
-        raise _unknown(found)
+        raise autoencoder(roles, guesses) or unknown(found, guesses)
     family = "vae" if roles["decoder"] else "gan"
     return _alone(roles["decoder"] + roles["rest"], tables, guesses, family)
 
@@ -110,73 +145,38 @@ def _vae(
             continue
         parts: dict[str, NetworkPart] = {}
         notes: list[str] = []
-        activation, last = _activations(drawing, "vae", guesses)
-        if drawing.label_width:
+        decoder, activation = _drawn_by(drawing, "vae", guesses)
+        told, read = drawing.label_width > 0, None
+        if heads or not told:  # without heads, half of an autoencoder's code could be a class
+            read = encoder_of(trunk, heads, drawing, activation, guesses)
+        if told and read is not None:
+            notes.append("Only its decoder is told the class; it reconstructs nothing here.")
+        elif told and is_told_too(trunk, heads, drawing, guesses):
             notes.append("Its encoder is told the class as well, so it reconstructs nothing here.")
-        else:
-            read = _encoder(trunk, heads, drawing, activation, guesses)
-            if read is None:
-                continue
+        elif read is not None:
             parts |= read
-        parts["decoder"] = part(drawing.steps, activation, last, guesses.eps)
+        else:
+            continue
+        parts["decoder"] = decoder
         return _finished("vae", parts, drawing, table, guesses, notes)
     return None
-
-
-def _encoder(
-    trunk: Sequence[Leaf],
-    heads: tuple[Leaf, Leaf] | None,
-    drawing: Drawing,
-    activation: Layer,
-    guesses: Guesses,
-) -> dict[str, NetworkPart] | None:
-    """Encoder, mu and logvar; None if they do not read such pictures."""
-    channels, side, _ = drawing.image
-    wanted = heads[0].readings[0] if heads else None
-
-    def is_code(width: Width) -> bool:
-        if wanted is None:
-            return width.count == 2 * drawing.latent_dim
-        if wanted.op == "linear" and width.planes:
-            return wanted.inputs % width.count == 0
-        return width.count == wanted.inputs
-
-    def ends(state: tuple[int, int]) -> float | None:
-        if wanted is None or wanted.op != "linear":
-            return 0.0
-        return 0.0 if state[0] * max(state[1], 1) ** 2 == wanted.inputs else None
-
-    way = chain(trunk, Width(channels, planes=True), is_code, up=False) if trunk else []
-    placed = fit(way, (channels, side), False, ends) if way is not None else None
-    if placed is None:
-        return None
-    steps, state = placed
-    eps = guesses.eps
-    parts = {"encoder": part(steps, activation, [activation] if heads and steps else (), eps)}
-    for name, head in zip(("mu", "logvar"), heads or (), strict=False):
-        own = fit([(head, head.readings[0])], state, False, lambda _: 0.0)
-        if own is None:
-            return None
-        parts[name] = part(own[0], activation)
-    return parts
 
 
 def _gan(
     generating: list[Leaf], judging: list[Leaf], tables: Sequence[Leaf], guesses: Guesses
 ) -> Recognised:
     if not generating:
-        raise _only_judges(judging) or _unknown(judging)
+        raise only_judges(judging, guesses) or unknown(judging, guesses)
     own = [t for t in tables if not ROLES["discriminator"].search(t.name.split(".")[0])]
     table = next(iter(own), None)
     ways = drawings(generating, None, table, guesses)
     found = next((drawing for drawing, left in ways if not left), None)
     if found is None:
-        raise _unknown(generating)
-    activation, last = _activations(found, "gan", guesses)
-    parts = {"generator": part(found.steps, activation, last, guesses.eps)}
+        raise unknown(generating, guesses)
+    parts = {"generator": _drawn_by(found, "gan", guesses)[0]}
     notes: list[str] = []
     if judging:
-        judge = _discriminator(judging, found, guesses) if len(own) == len(tables) else None
+        judge = discriminator_of(judging, found, guesses) if len(own) == len(tables) else None
         if judge is None:
             notes.append(
                 "Its discriminator is of a kind that GenLab does not know, or is told classes: it "
@@ -187,16 +187,6 @@ def _gan(
     return _finished("gan", parts, found, table, guesses, notes)
 
 
-def _discriminator(found: list[Leaf], drawing: Drawing, guesses: Guesses) -> NetworkPart | None:
-    channels, side, _ = drawing.image
-    way = chain(found, Width(channels, planes=True), lambda width: width.count == 1, up=False)
-    if way is None:
-        return None
-    leaky = {"op": "leaky_relu", "slope": 0.2}
-    placed = fit(way, (channels, side), False, lambda s: 0.0 if s in ((1, 0), (1, 1)) else None)
-    return part(placed[0], leaky, eps=guesses.eps) if placed else None
-
-
 def _alone(
     found: list[Leaf], tables: Sequence[Leaf], guesses: Guesses, family: Literal["vae", "gan"]
 ) -> Recognised:
@@ -205,16 +195,30 @@ def _alone(
     ways = drawings(found, None, table, guesses)
     drawing = next((drawing for drawing, left in ways if not left), None)
     if drawing is None:
-        raise _only_judges(found) or _unknown(found)
+        raise only_judges(found, guesses) or unknown(found, guesses)
+    if drawing.latent_dim >= math.prod(drawing.image):
+        raise BrokenCheckpoint(AUTOENCODER)
     kind = guesses.decide("family", family, "it only draws, and this is what its names look like")
-    activation, last = _activations(drawing, kind, guesses)
     name = "generator" if kind == "gan" else "decoder"
-    made = part(drawing.steps, activation, last, guesses.eps)
+    made, _ = _drawn_by(drawing, kind, guesses)
     alone = ["It only draws: it has no encoder, so it reconstructs nothing."]
     return _finished(kind, {name: made}, drawing, table, guesses, alone if kind == "vae" else [])
 
 
 # --- what they share --------------------------------------------------------------------------
+
+
+def _drawn_by(
+    drawing: Drawing, family: str, guesses: Guesses
+) -> tuple[NetworkPart, dict[str, Any]]:
+    """The part that draws, and the activation of its hidden layers."""
+    activation, last = _activations(drawing, family, guesses)
+    before = unknown_reshape(drawing.steps)
+    active = True
+    if before is not None:
+        why = "where numbers become planes; tutorials differ"
+        active = guesses.decide("reshape_active", "decoder_input" not in before, why)
+    return part(drawing.steps, activation, last, guesses.eps, active), activation
 
 
 def _activations(
@@ -246,6 +250,12 @@ def _finished(
     guesses: Guesses,
     notes: Sequence[str],
 ) -> Recognised:
+    for name, own in parts.items():
+        if len(own.layers) > LONGEST:
+            raise BrokenCheckpoint(
+                f"its {name} would have {len(own.layers)} layers, activations included, but may "
+                f"have at most {LONGEST}. {WOULD_FIT}"
+            )
     output = guesses.made["output"].value
     low_high = guesses.decide(
         "range", "-1 to 1" if output == "tanh" else "0 to 1", f"what {output} gives"
@@ -281,34 +291,5 @@ def _finished(
         usual = table is not None and table.name.endswith("label_emb")
         first = guesses.decide("label_first", usual, "as tutorials with such names have it")
         config["label_first"] = first
+    guesses.check_used(classes=config.get("classes", 0), family=family)
     return Recognised(family, config, weights, list(guesses.made.values()), notes)
-
-
-def _only_judges(found: Sequence[Leaf]) -> BrokenCheckpoint | None:
-    """What to raise for a discriminator, or a classifier, which draw nothing."""
-    for channels in (1, 3):
-        for outputs in (1, CLASSES):
-            ends = partial(_gives, outputs)
-            if chain(found, Width(channels, planes=True), ends, up=False) is not None:
-                what = "a discriminator" if outputs == 1 else "a classifier of ten classes"
-                return BrokenCheckpoint(
-                    f"it is {what} alone, which draws nothing; bring a generator, or a VAE."
-                )
-    return None
-
-
-def _gives(outputs: int, width: Width) -> bool:
-    return width.count == outputs
-
-
-def _unknown(found: Sequence[Leaf]) -> BrokenCheckpoint:
-    words = [f"{leaf.name} {_sizes(leaf)}".strip()[:60] for leaf in found[:4]]
-    shown = ", ".join(words) + (", ..." if len(found) > 4 else "")
-    return BrokenCheckpoint(
-        f"its {len(found)} layers ({shown}) are no network that is known here. {WOULD_FIT}"
-    )
-
-
-def _sizes(leaf: Leaf) -> str:
-    reading = leaf.readings[0]
-    return f"{reading.inputs}-{reading.outputs}"

@@ -11,9 +11,27 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from genlab.formats.metadata import BrokenCheckpoint
 from genlab.formats.recognise.leaves import Leaf, Reading
 
-PATIENCE = 20_000  # tries
+TRIES = 20_000  # of one search
+LOOKS = 400_000  # of all searches for one network
+
+
+class Patience:
+    """How many layers may still be looked at until a network is understood, in all searches."""
+
+    def __init__(self, looks: int = LOOKS) -> None:
+        self._left = looks
+
+    def spend(self, looks: int) -> None:
+        """Note so many; raises BrokenCheckpoint when there are none left."""
+        self._left -= looks
+        if self._left < 0:
+            raise BrokenCheckpoint(
+                "its layers fit each other in too many ways to tell which is meant; save the "
+                "network as ONNX (z in, picture out) instead."
+            )
 
 
 @dataclass(frozen=True)
@@ -29,17 +47,26 @@ Chain = list[tuple[Leaf, Reading]]
 
 
 def chain(
-    leaves: Sequence[Leaf], start: Width, goal: Callable[[Width], bool], up: bool
+    leaves: Sequence[Leaf],
+    start: Width,
+    goal: Callable[[Width], bool],
+    up: bool,
+    patience: Patience,
 ) -> Chain | None:
     """All of the layers in an order that leads from ``start`` to a ``goal``; None if none does.
 
     Args: as for `chains`.
     """
-    return next((found for found, left in chains(leaves, start, goal, up) if not left), None)
+    ways = chains(leaves, start, goal, up, patience)
+    return next((found for found, left in ways if not left), None)
 
 
 def chains(
-    leaves: Sequence[Leaf], start: Width, goal: Callable[[Width], bool], up: bool
+    leaves: Sequence[Leaf],
+    start: Width,
+    goal: Callable[[Width], bool],
+    up: bool,
+    patience: Patience,
 ) -> Iterator[tuple[Chain, list[Leaf]]]:
     """Every way from ``start`` to a ``goal``, and the layers that it leaves over.
 
@@ -49,13 +76,20 @@ def chains(
         goal: whether the last layer may give this.
         up: whether sizes grow, so that a convolution which can be read both ways is a transposed
             one; names that say otherwise count more.
+        patience: that the search takes from.
+
+    Raises:
+        BrokenCheckpoint: it is at an end.
     """
     tries, transposed = 0, up and grows(leaves)
 
     def walk(width: Width, left: list[Leaf], path: Chain) -> Iterator[tuple[Chain, list[Leaf]]]:
         nonlocal tries
         tries += 1
-        for leaf in _preferred(left, path) if tries < PATIENCE else ():
+        patience.spend(len(left))
+        for leaf in _preferred(left, path) if tries < TRIES else ():
+            if leaf.is_norm and path and path[-1][0].is_norm:
+                continue  # nobody normalises twice: the second is of another part
             for reading in readings(leaf, transposed):
                 after = step(width, leaf, reading)
                 if after is not None and _one_way(width, after, up):
@@ -77,6 +111,8 @@ def step(width: Width, leaf: Leaf, reading: Reading) -> Width | None:
     if reading.op == "prelu":
         return width if reading.inputs in (1, width.count) else None
     if leaf.is_norm:
+        if reading.op == "layer_norm" and width.planes:
+            return None  # of planes it is a group norm, and no file says of how many groups
         if width.count == reading.inputs:
             return width
         if not width.planes and reading.op == "batch_norm" and _square(width, reading):

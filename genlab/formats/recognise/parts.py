@@ -9,9 +9,6 @@ from typing import Any
 from genlab.formats.layers import Layer
 from genlab.formats.recognise.geometry import Step, free_places
 
-NO_ACTIVATION = ("decoder_input",)
-"""Layers whose output is reshaped and nothing more, in the tutorials that call them so."""
-
 
 @dataclass(frozen=True)
 class NetworkPart:
@@ -33,6 +30,7 @@ def part(
     activation: Layer,
     last: Sequence[Layer] = (),
     eps: float | None = None,
+    reshape_active: bool = True,
 ) -> NetworkPart:
     """Put activations between steps.
 
@@ -41,6 +39,7 @@ def part(
         activation: of hidden layers.
         last: what follows the last one.
         eps: of batch norms that are not the first of a Sequential; None: PyTorch's own.
+        reshape_active: whether one stands where numbers become planes, if nobody can know.
     """
     layers: list[Layer] = []
     sources: dict[int, str] = {}
@@ -49,6 +48,8 @@ def part(
     for k, step in enumerate(steps):
         if k:
             active, sure = _active(steps[k - 1], step, before_norm)
+            if not sure and _becomes_planes(step):
+                active = reshape_active
             unsure |= not sure
             if active:
                 layers.append(activation)
@@ -58,6 +59,19 @@ def part(
         sources[len(layers)] = step.leaf.name
         layers.append(_with_eps(step, eps))
     return NetworkPart([*layers, *last, *(steps[-1].after if steps else ())], sources, unsure)
+
+
+def unknown_reshape(steps: Sequence[Step]) -> str | None:
+    """The layer whose numbers become planes, and may have an activation or not; None: no such."""
+    for before, step in zip(steps, steps[1:], strict=False):
+        if _becomes_planes(step) and not _active(before, step, False)[1]:
+            return before.leaf.name
+    return None
+
+
+def _becomes_planes(step: Step) -> bool:
+    """Whether a layer is the first of planes; a norm there follows the numbers as they are."""
+    return not step.leaf.is_norm and any(layer["op"] == "reshape" for layer in step.before)
 
 
 def _active(before: Step, step: Step, before_norm: bool) -> tuple[bool, bool]:
@@ -71,7 +85,7 @@ def _active(before: Step, step: Step, before_norm: bool) -> tuple[bool, bool]:
         return False, False
     if before.leaf.is_norm and before_norm:
         return False, False
-    return before.leaf.name.rpartition(".")[2] not in NO_ACTIVATION, False
+    return True, False
 
 
 def _with_eps(step: Step, eps: float | None) -> dict[str, Any]:

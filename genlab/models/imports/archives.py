@@ -73,7 +73,12 @@ def _root(inside: list[zipfile.ZipInfo]) -> str | None:
     names = {item.filename for item in inside}
     roots = [name.removesuffix(CONFIG) for name in names if PurePosixPath(name).name == CONFIG]
     held = [r for r in roots if names & {r + WEIGHTS, r + "model.onnx"} and ".." not in r]
-    return min(held, key=len, default=None)
+    least = min((r.count("/") for r in held), default=0)
+    outermost = sorted(r for r in held if r.count("/") == least)
+    if len(outermost) > 1:
+        found = ", ".join(r.rstrip("/")[:40] for r in outermost[:4])
+        raise BrokenCheckpoint(f"the ZIP holds {len(outermost)} checkpoints ({found}); pack one.")
+    return next(iter(outermost), None)
 
 
 def _copy(opened: zipfile.ZipFile, item: zipfile.ZipInfo, target: Path, most: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from genlab.models.imports.archives import FOLDER, unpack
 from genlab.models.imports.graphs import convert_graph
 from genlab.requests import UserError
 
+log = logging.getLogger(__name__)
 DATASETS = ("mnist", "fashion", "")
 """Whose classifier measures the pictures; "": nobody's."""
 ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".zip")
@@ -53,16 +55,18 @@ def convert(
     dataset: str = "",
     corrections: Corrections | None = None,
     shown_as: str = "",
+    default_title: str = "",
 ) -> Imported:
     """Write a checkpoint folder from a file; loads torch.
 
     Args:
         source: .pth, .pt, .safetensors, .onnx, or a .zip of a folder in the hub layout.
         target: the folder to write; must not be there.
-        title: what people call it.
+        title: what people call it; "": what its own card says, else ``default_title``.
         dataset: of DATASETS.
         corrections: what is known of the network.
         shown_as: the file's name for its card, where ``source`` has another.
+        default_title: where nobody and nothing gives it one.
 
     Raises:
         UserError: one sentence on what was found and what would fit; nothing is left behind.
@@ -75,7 +79,7 @@ def convert(
     if target.exists():
         raise UserError(f"There is a checkpoint called {target.name} already.")
     name = shown_as or source.name
-    about = _About(title, dataset, name)
+    about = _About(title, default_title or target.name, dataset, name)
     target.mkdir(parents=True)
     try:
         with source.open("rb") as opened:
@@ -84,21 +88,30 @@ def convert(
         imported = _convert(source, target, about, corrections)
         FAMILIES[imported.family].check(target, {})
         return imported
-    except BrokenCheckpoint as error:
+    except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise UserError(f"{name} cannot be imported: {error}") from error
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+        if isinstance(error, BrokenCheckpoint):
+            raise UserError(f"{name} cannot be imported: {error}") from error
+        if isinstance(error, UserError) or not isinstance(error, Exception):
+            raise
+        log.info("%s cannot be imported", name, exc_info=True)
+        raise UserError(
+            f"{name} cannot be imported: GenLab cannot read it ({type(error).__name__})."
+        ) from error
 
 
 @dataclass(frozen=True)
 class _About:
     """What its card says of a file."""
 
-    title: str
+    said: str
+    default: str
     dataset: str
     name: str
+
+    @property
+    def title(self) -> str:
+        return self.said or self.default
 
 
 def _convert(source: Path, target: Path, about: _About, corrections: Corrections) -> Imported:
@@ -106,6 +119,7 @@ def _convert(source: Path, target: Path, about: _About, corrections: Corrections
     if ending == ".zip":
         inner = unpack(source, target)
         if inner == FOLDER:
+            _check_uncorrected(corrections)
             return _folder(target, about)
         try:
             return _convert(inner, target, about, corrections)
@@ -125,6 +139,7 @@ def _state_dict(
 
     own = _own(read)
     if own is not None:
+        _check_uncorrected(corrections)
         family, config = own
         _write(target, config, read.tensors)
         layout = f"GenLab's own {FAMILIES[family].label.upper()}"
@@ -141,6 +156,12 @@ def _state_dict(
     layout = _layout(network.family, network.config)
     imported = Imported(network.family, layout, parts, network.guesses, notes)
     return _with_card(target, about, source, imported)
+
+
+def _check_uncorrected(corrections: Corrections) -> None:
+    """Raise BrokenCheckpoint if something is said of a network that says everything itself."""
+    for name, said in corrections.model_dump(exclude_none=True).items():
+        raise BrokenCheckpoint(f"{name} is {said}, but it says itself how it is built.")
 
 
 def _own(read: StateDict) -> tuple[str, Mapping[str, Any]] | None:
@@ -207,7 +228,7 @@ def _folder(target: Path, about: _About) -> Imported:
             problems.append(str(error))
             continue
         dataset = about.dataset or str(card.get("dataset") or "")
-        title = str(card.get("title") or about.title)
+        title = about.said or str(card.get("title") or about.default)
         layout = "a folder in the hub layout, as GenLab writes it"
         write_card(target, family, title, dataset, f"# {title}\n\nImported from `{about.name}`.\n")
         return Imported(family, layout, {}, (), notes)

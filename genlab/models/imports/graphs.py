@@ -27,6 +27,8 @@ def convert_graph(
     classes = 0
     if graph.labels:
         classes = guesses.decide("classes", CLASSES, f"it has an input {graph.labels[:40]}")
+        if not classes:
+            raise BrokenCheckpoint(f"classes is 0, but its input {graph.labels[:40]} takes one.")
     found = trial(source, graph, classes)
     layout, image = picture_layout(found["shape"])
     family = guesses.decide("family", "gan", "it only draws")
@@ -42,6 +44,7 @@ def convert_graph(
             "The pictures are dark on bright, but MNIST and Fashion-MNIST are bright on black: "
             "say invert if it was trained that way round."
         )
+    guesses.check_used(classes=classes, family=family)
     if found["spread"] / abs(high - low) < 0.03:
         notes.append("All pictures are nearly the same grey: the weights may be untrained.")
     config: dict[str, Any] = {

@@ -62,7 +62,9 @@ def bring(
     title = Path(name).stem[:60] or "Mine"
     with tempfile.TemporaryDirectory(prefix="genlab-import-") as temporary:
         folder = Path(temporary) / "model"
-        imported = convert(source, folder, title, dataset, corrections, shown_as=name)
+        imported = convert(
+            source, folder, "", dataset, corrections, shown_as=name, default_title=title
+        )
         (folder / SOURCE).mkdir()
         shutil.copyfile(source, folder / SOURCE / f"file{source.suffix.lower()}")
         return Brought(registry.own.add(owner, folder), imported)

@@ -116,7 +116,7 @@ def train(
             for name, batch in BATCHES.items()
             if (spent := time_spent(runs / name))
         ]
-        write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT)
+        write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT, unet.CLEAR_GARMENTS)
 
     if start is not None and stage == "decoder":
         vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)

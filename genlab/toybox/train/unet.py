@@ -22,9 +22,9 @@ from genlab.toybox.world import Scene, World
 from genlab.training.trainer import Trainer, warmup_hold_fall
 
 BATCH = 32
-STEPS = 30_000
+STEPS = 40_000
 LEARNING_RATE = 8e-4
-MORE_STEPS = 25_800
+MORE_STEPS = 9_000
 """Length of a run that starts from trained weights."""
 MORE_LEARNING_RATE = 6e-4
 EMA_DECAY = 0.999
@@ -35,8 +35,8 @@ DIGITS = 0.4
 """Share of objects that are digits; garments are harder."""
 OFTEN = ("shirt", "shirt", "pullover", "coat")
 """Garments that come up two or three times as often: they look most alike."""
-CLEAR_GARMENTS = 0.5
-"""Share of each garment's pictures to learn from: the half that can be told apart best."""
+CLEAR_GARMENTS = 0.35
+"""Share of each garment's pictures to learn from: those that can be told apart best."""
 FULL_CAPTIONS = 0.5
 """Share of captions that say everything; the others leave some out, as people do."""
 PUBLISH_EVERY = 15 * 60.0

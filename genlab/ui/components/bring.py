@@ -121,6 +121,7 @@ def _fields(slot: str) -> list[gr.components.Component]:
         "range": ("Grey values", "From black to white.", get_args(Range)),
         "invert": ("Inverted", "Trained on dark on bright.", tuple(YES_NO)),
         "label_first": ("Class before z", "Of those that are told one.", tuple(YES_NO)),
+        "reshape_active": ("Before planes", "Whether an activation is there.", tuple(YES_NO)),
     }
     with gr.Row(elem_classes=["corrections"]):
         fields: list[gr.components.Component] = [
@@ -130,18 +131,21 @@ def _fields(slot: str) -> list[gr.components.Component]:
             )
             for name, (label, info, values) in choices.items()
         ]  # fmt: skip
-        for name, label, info in (
-            ("size", "Picture size", "Pixels; empty: as guessed."),
-            ("classes", "Classes", "0: none; empty: as guessed."),
-            ("eps", "Batch norm eps", "Empty: as guessed."),
-        ):
+        for name, (label, info) in NUMBERS.items():
             fields.append(
                 gr.Number(None, label=label, info=info, elem_id=f"{slot}-own-{name}", min_width=140)
             )
     return fields
 
 
-CORRECTED = ("hidden", "output", "range", "invert", "label_first", "size", "classes", "eps")
+NUMBERS = {
+    "size": ("Picture size", "Pixels; empty: as guessed."),
+    "classes": ("Classes", "0: none; empty: as guessed."),
+    "eps": ("Batch norm eps", "Empty: as guessed."),
+}
+ANSWERED = ("invert", "label_first", "reshape_active")
+"""Corrections that are a yes or a no."""
+CORRECTED = ("hidden", "output", "range", *ANSWERED, *NUMBERS)
 
 
 def _corrections(values: Sequence[Any]) -> Corrections:
@@ -150,7 +154,7 @@ def _corrections(values: Sequence[Any]) -> Corrections:
     for name, value in zip(CORRECTED, values, strict=True):
         if value in ("", None):
             continue
-        said[name] = YES_NO.get(str(value), value) if name in ("invert", "label_first") else value
+        said[name] = YES_NO.get(str(value), value) if name in ANSWERED else value
     return parse_request(Corrections, **said)
 
 
@@ -164,7 +168,8 @@ async def _told(work: Callable[[], Brought], fields: int, values: Sequence[Any] 
     entry = brought.metadata
     kind = "VAE" if entry.family == "vae" else "GAN"
     sentence = f"{entry.title} is here: choose it in the {kind} tab, or draw it in Compare."
-    empty = values or [""] * 5 + [None] * (fields - 5)
+    choices = len(CORRECTED) - len(NUMBERS)
+    empty = values or [""] * choices + [None] * len(NUMBERS)
     correctable = bool(brought.imported.guesses)
     return [
         status_line(sentence),
