@@ -330,3 +330,15 @@ def test_the_other_sizes_that_would_fit_are_told(tmp_path: Path) -> None:
         whys += [guess.why for guess in made.guesses if guess.name == "size"]
     assert whys[0] == "by the layers' shapes"
     assert "would fit too" in whys[1]
+
+
+def test_a_discriminator_of_an_unknown_kind_costs_the_scores_only(tmp_path: Path) -> None:
+    module = vivid(FlatGAN())
+    judge = nn.utils.spectral_norm(nn.Linear(784, 1))
+    both = {f"generator.{name}": tensor for name, tensor in module.state_dict().items()}
+    both |= {f"discriminator.0.{name}": tensor for name, tensor in judge.state_dict().items()}
+    torch.save(both, tmp_path / "mine.pth")
+    made = imported(tmp_path / "mine.pth", tmp_path / "mine")
+    assert any("Its discriminator is of a kind" in note for note in made.notes)
+    about = Tutorial(FlatGAN, "gan", 100, (1, 28, 28), unit=False)
+    assert close(drawn("gan", tmp_path / "mine"), own_pictures(module, about))

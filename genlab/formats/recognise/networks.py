@@ -21,8 +21,19 @@ from genlab.formats.recognise.refusals import (
     only_judges,
     unknown,
 )
-from genlab.formats.recognise.roles import ROLES, by_role, head_pairs, is_table, splits
+from genlab.formats.recognise.roles import (
+    ROLES,
+    by_role,
+    head_pairs,
+    is_table,
+    splits,
+    without_discriminator,
+)
 
+NO_JUDGE = (
+    "Its discriminator is of a kind that GenLab does not know, or is told classes: it is left out, "
+    "so pictures have no scores."
+)
 SIZES = (28, 32, 64, 128)
 """Of pictures, that are told of where they fit too."""
 MOST_LAYERS = 2 * LONGEST
@@ -64,7 +75,13 @@ def recognise(
     Raises:
         BrokenCheckpoint: one sentence on what was found and what would fit.
     """
-    found = leaves(shapes, ordered)
+    try:
+        found, notes = leaves(shapes, ordered), []
+    except BrokenCheckpoint:
+        drawing = without_discriminator(shapes)
+        if drawing is None:
+            raise
+        found, notes = leaves(drawing, ordered), [NO_JUDGE]
     if len(found) > MOST_LAYERS:
         raise BrokenCheckpoint(
             f"it has {len(found):,} layers with weights, but may have at most {MOST_LAYERS}. "
@@ -72,7 +89,9 @@ def recognise(
         )
     said = corrections or Corrections()
     network = _recognised(found, Guesses(said, seen or {}))
-    if said.size is not None or "kernel" not in str(network.config["parts"]):
+    network = replace(network, notes=[*network.notes, *notes])
+    layers = [layer for own in network.config["parts"].values() for layer in own]
+    if said.size is not None or not any("kernel" in layer for layer in layers):
         return network
     others = [size for size in SIZES if size != network.config["image"][1]]
     fitting = [str(size) for size in others if _fits(found, said, seen or {}, size)]
@@ -178,10 +197,7 @@ def _gan(
     if judging:
         judge = discriminator_of(judging, found, guesses) if len(own) == len(tables) else None
         if judge is None:
-            notes.append(
-                "Its discriminator is of a kind that GenLab does not know, or is told classes: it "
-                "is left out, so pictures have no scores."
-            )
+            notes.append(NO_JUDGE)
         else:
             parts["discriminator"] = judge
     return _finished("gan", parts, found, table, guesses, notes)

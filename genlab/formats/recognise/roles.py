@@ -30,6 +30,15 @@ def is_table(leaf: Leaf) -> bool:
     )
 
 
+def without_discriminator(shapes: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]] | None:
+    """The tensors of a GAN but for its discriminator's; None if it is no GAN of both."""
+    firsts = {name: name.split(".")[0] for name in shapes}
+    if not any(ROLES["generator"].search(first) for first in firsts.values()):
+        return None
+    kept = {n: shapes[n] for n, first in firsts.items() if not ROLES["discriminator"].search(first)}
+    return kept if len(kept) < len(shapes) else None
+
+
 def by_role(found: Sequence[Leaf]) -> dict[str, list[Leaf]]:
     """Layers by the part that their names say they are of; the others under "rest"."""
     roles: dict[str, list[Leaf]] = {name: [] for name in (*ROLES, "rest")}
