@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -86,7 +87,11 @@ def import_checkpoint(
         raise UserError(f"--dataset is {dataset!r}, but must be mnist or fashion, or left out.")
     target = Settings().checkpoints / name
     path = _path(file)
-    with tempfile.TemporaryDirectory(prefix="genlab-import-") as temporary:
+    with (
+        tempfile.TemporaryDirectory(prefix="genlab-import-") as temporary,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # PyTorch's on odd pickles, which say nothing to a person
         if not path.exists() and HUB_ID.fullmatch(file):
             path = fetch(file, Path(temporary))
         made = convert(path, target, title or "", dataset, corrections, shown_as=Path(file).name)

@@ -20,7 +20,7 @@ TRAINING: dict[str, TrainingConfig] = {
         train_pixel_diffusion,
         "A denoising diffusion model of digits, in pixel space, told the class or not.",
         IN_CLASS,
-        {"steps": 24_000, "cycles": 2},
+        {"steps": 48_000, "cycles": 2, "label_dropout": 0.5},
         card={"classifier": "mnist-noisy-classifier"},
         plots=PLOTS,
     ),
