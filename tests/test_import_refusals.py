@@ -17,6 +17,8 @@ from torch import nn
 
 from genlab.families import conditional
 from genlab.formats import state_dicts
+from genlab.formats.metadata import BrokenCheckpoint
+from genlab.models.families import FAMILIES
 from genlab.models.imports.convert import convert
 from genlab.requests import UserError
 from tests.tutorial_networks import FlatGAN, PyTorchDiscriminator, PyTorchExamplesVAE, vivid
@@ -311,3 +313,16 @@ def test_of_two_checkpoints_in_an_archive_chance_does_not_choose(tmp_path: Path)
                 archive.write(path, f"{name}/{path.name}")
     with pytest.raises(UserError, match=r"the ZIP holds 2 checkpoints \(a, b\); pack one"):
         convert(tmp_path / "two.zip", tmp_path / "mine", "Mine")
+
+
+@pytest.mark.parametrize("slope", ["x", 1e308, True, -1])
+def test_a_slope_that_nothing_can_have_is_refused_at_the_scan(slope: Any, tmp_path: Path) -> None:
+    torch.save(vivid(FlatGAN()).state_dict(), tmp_path / "mine.pth")
+    folder = tmp_path / "mine"
+    convert(tmp_path / "mine.pth", folder, "Mine")
+    config = json.loads((folder / "config.json").read_text())
+    leaky = [layer for layer in config["parts"]["generator"] if layer["op"] == "leaky_relu"]
+    leaky[0]["slope"] = slope
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BrokenCheckpoint):
+        FAMILIES["gan"].check(folder, {})

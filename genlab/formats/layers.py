@@ -169,14 +169,9 @@ def output_shape(layers: Sequence[Layer], shape: Shape) -> Shape:
         if rule is None:
             raise ValueError(f"no layer is called {layer['op']!r}")
         shape = rule(layer, shape)
-        for name, most in (("slope", 1.0), ("eps", 1.0)):
-            value = layer.get(name, 0.0)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value <= most
-            ):
-                raise ValueError(f"{name} is {value!r}")
+        for name in ("slope", "eps"):
+            if not _is_share(layer.get(name, 0.0)):
+                raise ValueError(f"{name} is {layer[name]!r}")
         if not shape or any(n < 1 for n in shape) or math.prod(shape) > LARGEST:
             raise ValueError(f"{layer['op']} gives {shape}")
     return shape

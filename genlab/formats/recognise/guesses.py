@@ -94,6 +94,11 @@ class Guesses:
         """Of batch norms; None: PyTorch's own."""
         return self._values.get("eps")
 
+    def forget(self) -> None:
+        """Drop what was decided, for a network that then did not fit."""
+        self.made.clear()
+        self._values.clear()
+
     def decide(self, name: str, value: Any, why: str) -> Any:
         """What a person said of it, or else this value."""
         said = getattr(self.corrections, name)

@@ -162,6 +162,7 @@ def _vae(
         trunk = encoding if encoding is not None else left
         if encoding is not None and left:
             continue
+        guesses.forget()
         parts: dict[str, NetworkPart] = {}
         notes: list[str] = []
         decoder, activation = _drawn_by(drawing, "vae", guesses)
@@ -210,6 +211,7 @@ def _alone(
     table = next(iter(tables), None)
     ways = drawings(found, None, table, guesses)
     drawing = next((drawing for drawing, left in ways if not left), None)
+    guesses.forget()
     if drawing is None:
         raise only_judges(found, guesses) or unknown(found, guesses)
     if drawing.latent_dim >= math.prod(drawing.image):
