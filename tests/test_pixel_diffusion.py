@@ -24,6 +24,7 @@ from genlab.families.pixel_diffusion.request import (
 )
 from genlab.families.pixel_diffusion.runner import PixelDiffusionRunner
 from genlab.formats.metadata import BrokenCheckpoint, ModelMetadata
+from genlab.formats.model_card import write_card
 from genlab.generation_metadata import GenerationMetadata
 from genlab.requests import UserError, parse_request
 from tests.drive import begin, drive, finish, metadata_of, move, opened
@@ -376,6 +377,14 @@ def harm_scheduler(folder: Path) -> None:
     (folder / "scheduler" / "scheduler_config.json").unlink()
 
 
+def harm_beta(folder: Path) -> None:
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"beta_end": 5}')
+
+
+def harm_classifier(folder: Path) -> None:
+    write_card(folder, "pixel_diffusion", "Mine", "mnist", "# Mine\n", classifier=[1])
+
+
 def harm_config(folder: Path) -> None:
     (folder / "unet" / "config.json").write_text('{"block_out_channels": "many"}')
 
@@ -411,6 +420,9 @@ def lose_class_embedding(folder: Path) -> None:
         (harm_scheduler, "no scheduler_config.json"),
         (harm_config, "describes no UNet2DModel"),
         (set_config(sample_size=None), "describes no UNet2DModel"),
+        (set_config(sample_size=5), "has 5 as sample_size, but its blocks need a multiple of 2"),
+        (harm_beta, "5 as beta_end, which must be a number above 0 and below 1"),
+        (harm_classifier, "the classifier that its card names is no text"),
         (set_config(in_channels=5, out_channels=5), "5 in_channels, which is no square"),
         (set_config(in_channels=9), "conv_in.weight is"),
         (set_config(block_out_channels=[16, 32]), "conv_in.weight is"),
