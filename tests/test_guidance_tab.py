@@ -378,7 +378,7 @@ def test_the_classifiers_scale_begins_at_its_lowest_fid_and_not_at_its_maximum()
     number = page.element("guidance-classifier-scale").children[0]
     while not hasattr(number, "value"):
         number = number.children[0]
-    assert number.value == 4
+    assert number.value == 2
 
 
 def test_the_page_says_how_curves_were_measured_or_that_there_are_none() -> None:

@@ -19,7 +19,6 @@ LINES = {"none": INK, "classifier": COLOURS[1], "classifier-free": COLOURS[0]}
 SHORT = {"none": "unguided", "classifier": "classifier", "classifier-free": "classifier-free"}
 FLOOR = COLOURS[4]
 REACH = 32  # the largest scale in the plots
-FID_TICKS = [digit * 10.0**power for power in range(-2, 3) for digit in (1, 1.5, 2, 3, 5, 7)]
 X_TITLE = "guidance_scale s"
 
 
@@ -40,6 +39,7 @@ def scale_curve(
         floor: what real pictures have, drawn as a line.
     """
     figure = _figure(title)
+    heights = [] if floor is None else [floor]
     for method in ("classifier", "classifier-free"):
         for points, looks, ring in (
             (measured.get(method, ()), "lines+markers", False),
@@ -48,6 +48,7 @@ def scale_curve(
             points_of_key = [p for p in points if isinstance(p.get(key), (int, float))]
             if not points_of_key:
                 continue
+            heights += [p[key] for p in points_of_key]
             hollow = {"symbol": "circle-open", "size": 11, "line": {"width": 3}}
             figure.add_scatter(
                 x=[math.sqrt(p["guidance_scale"]) for p in points_of_key],
@@ -70,10 +71,19 @@ def scale_curve(
         range=[0, math.sqrt(REACH)], tickvals=[math.sqrt(t) for t in ticks], ticktext=list(ticks)
     )
     if key == "fid":
-        figure.update_yaxes(type="log", tickvals=FID_TICKS, ticktext=[f"{t:g}" for t in FID_TICKS])
+        marks = fid_ticks(heights)
+        figure.update_yaxes(type="log", tickvals=marks, ticktext=[f"{t:g}" for t in marks])
     else:
         figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def fid_ticks(values: Sequence[float]) -> list[float]:
+    """Numbers for a logarithmic axis: all the digits where the curve is flat, else a few."""
+    shown = [value for value in values if value > 0]
+    flat = not shown or max(shown) < 5 * min(shown)
+    digits = range(1, 10) if flat else (1, 1.5, 2, 3, 5, 7)
+    return [float(f"{digit}e{power}") for power in range(-2, 3) for digit in digits]
 
 
 def _figure(title: str) -> go.Figure:
