@@ -122,9 +122,8 @@ def allowed(field: Any) -> str:
     extra = field.json_schema_extra or {}
     if "allowed" in extra:
         return str(extra["allowed"])
-    kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType]
-    optional = len(kinds) < len(get_args(field.annotation))
-    held = kinds[0] if optional and len(kinds) == 1 else field.annotation
+    kinds = get_args(field.annotation)
+    held = kinds[0] if len(kinds) == 2 and kinds[1] is NoneType else field.annotation
     choices = extra["choices"]() if "choices" in extra else get_args(held)
     if choices and all(isinstance(c, str) for c in choices):
         return "one of " + ", ".join(choices)

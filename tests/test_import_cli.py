@@ -142,12 +142,12 @@ def test_what_the_weights_say_is_not_overruled_in_silence(tmp_path: Path) -> Non
 def test_a_number_or_a_place_that_cannot_be_is_told_for_a_sound_checkpoint(tmp_path: Path) -> None:
     torch.save(vivid(FlatGAN()).state_dict(), "mine.pth")
     assert call("import", "mine.pth", "--name=mine").exit_code == 0
+    Path("MINE.SAFETENSORS").write_bytes(b"hello")
     for words, sentence in (
         (["sample", "mine", "--out=x.npz", "--count=100000000"], "--count is 100000000, but must"),
         (["export", "mine", "--to=pth", "--out=nowhere/x.pth"], "nowhere/x.pth cannot be used"),
         (["import", "MINE.SAFETENSORS", "--name=m"], "cut short or is no safetensors file"),
     ):
-        Path("MINE.SAFETENSORS").write_bytes(b"hello")
         done = call(*words)
         assert done.exit_code == 2
         assert sentence in done.stderr

@@ -6,12 +6,13 @@ import re
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 import typer
 
 from genlab.formats.diagram import diagram
 from genlab.formats.recognise.guesses import Corrections, Output, Range
+from genlab.models.checkpoints import shown_name
 from genlab.models.families import BUILT_IN
 from genlab.models.imports.convert import DATASETS, Imported, convert
 from genlab.models.imports.from_hub import fetch
@@ -20,15 +21,12 @@ from genlab.requests import UserError, allowed, parse_request
 from genlab.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-HIDDEN: Any = get_args(get_args(Corrections.model_fields["hidden"].annotation)[0])
 
 
 def help_of(name: str) -> str:
     """What a correction means and which values it takes."""
     field = Corrections.model_fields[name]
     words = (field.description or name).capitalize()
-    if name == "hidden":
-        return f"{words}: one of {', '.join(HIDDEN)}."
     values = allowed(field)
     return f"{words}." if values in ("text", "true or false") else f"{words}: {values}."
 
@@ -102,11 +100,10 @@ def import_checkpoint(
 
 def _path(file: str) -> Path:
     """The file that a person means; raises UserError for what can be none."""
+    if (shown := shown_name(file)) != file:
+        raise UserError(f"The name {shown[:60]} has bytes that are no text; give it another.")
     try:
-        return Path(file.encode().decode()).expanduser()
-    except UnicodeError:
-        shown = file.encode(errors="replace").decode()[:60]
-        raise UserError(f"The name {shown} has bytes that are no text; give it another.") from None
+        return Path(file).expanduser()
     except RuntimeError as error:  # ~nobody
         raise UserError(f"There is no file {file[:60]}.") from error
 

@@ -36,4 +36,6 @@ def batch_norm(name: str, width: int) -> Shapes:
 
 
 def _with_bias(name: str, weight: list[int], outputs: int, bias: bool) -> Shapes:
+    if not all(isinstance(size, int) for size in weight):
+        raise TypeError(f"{name} has {weight}, no whole numbers")
     return {f"{name}.weight": weight} | ({f"{name}.bias": [outputs]} if bias else {})

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from genlab.formats import pipelines, single_file
+from genlab.formats.config_values import check_number, check_scheduler
 from genlab.formats.headers import Shapes
 from genlab.formats.metadata import BrokenCheckpoint
 from genlab.formats.pipeline_classes import BATCHED, FROM_A_PROMPT, NOT_FOLLOWED, OTHERS
-from genlab.formats.scheduler_checks import check_scheduler
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+MOST_SCALING = 1_000_000  # of a VAE's latents
 CROSS_ATTENTION = re.compile(r"\battn2\.to_k\.weight$")
 
 
@@ -102,12 +103,7 @@ def _check_weights(path: Path, folder: Path) -> None:
         else:
             _check_cross_attention(single_file.unet_shapes(path), unet)
     if has_vae:
-        scale = vae.get("scaling_factor", 0.18215)
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < 1e6:
-            raise BrokenCheckpoint(
-                f"its vae/config.json has {str(scale)[:40]} as scaling_factor, which must be a "
-                "number above 0."
-            )
+        check_number("vae/config.json", vae, "scaling_factor", below=MOST_SCALING)
         wanted = _read("vae", _vae_shapes, vae)
         if path.is_dir():
             for half in (True, False):

@@ -240,7 +240,7 @@ class Registry:
         Raises:
             UserError: there is no such model, or its weights have vanished.
         """
-        if name in BUILT_IN and name not in self.entries:
+        if name in BUILT_IN:
             return ""  # it has no weights of its own
         path = (self.loras.get(name) or self.entry(name)).path
         with self._hashing:

@@ -138,7 +138,7 @@ def read_spec(spec: str) -> Source:
     if config and kind != "file":
         raise UserError(f"only a .safetensors file takes its configuration from {config}.")
     if kind is None:
-        if not _is_hub_id(where):
+        if not HUB_ID.fullmatch(where):
             raise UserError(
                 "there is no such folder or file, and it is no hub id such as org/name."
             )
@@ -164,16 +164,12 @@ def _without_marks(spec: str) -> tuple[str, bool | None, str]:
         before, mark = where.rsplit("@", 1)
         if mark in MARKS and distilled is None:
             distilled = MARKS[mark]
-        elif _is_hub_id(mark) and not config:
+        elif HUB_ID.fullmatch(mark) and not config:
             config = mark
         else:
             break
         where = before
     return where, distilled, config
-
-
-def _is_hub_id(text: str) -> bool:
-    return bool(HUB_ID.fullmatch(text))
 
 
 def _names_of_copies(kind: Kind) -> frozenset[str]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from genlab.families.layout import Shapes, convolution
 from genlab.formats import headers
+from genlab.formats.config_values import FILE, check_scheduler
 from genlab.formats.hub_layout import read_json
 from genlab.formats.metadata import BrokenCheckpoint
-from genlab.formats.scheduler_checks import FILE, check_scheduler
 
 CLASSES = 10
 NULL_LABEL = CLASSES

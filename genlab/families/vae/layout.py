@@ -50,8 +50,6 @@ def _shapes(
     blocks: int = 0,
 ) -> Shapes:
     c1, c2 = channels
-    if not all(isinstance(size, int) for size in (latent_dim, hidden, depth, blocks)):
-        raise TypeError("a size is no whole number")
     shapes = convolution("encoder.0", 1, c1, 4) | convolution("encoder.2", c1, c2, 4)
     first = 5 + blocks  # the encoder's fully connected layer, after a Flatten
     shapes |= linear(f"encoder.{first}", c2 * 7 * 7, hidden)

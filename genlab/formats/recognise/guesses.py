@@ -77,14 +77,14 @@ class Guesses:
     Args:
         corrections: what a person said, which counts most.
         seen: what the pictures told, which counts more than what is usual.
-
-    Attributes:
-        patience: of the searches for the network that the guesses are of.
+        patience: of all searches for the network that the guesses are of.
     """
 
-    def __init__(self, corrections: Corrections, seen: Seen) -> None:
+    def __init__(
+        self, corrections: Corrections, seen: Seen, patience: Patience | None = None
+    ) -> None:
         self.corrections = corrections
-        self.patience = Patience()
+        self.patience = patience or Patience()
         self._seen = seen
         self.made: dict[str, Guess] = {}
         self._values: dict[str, Any] = {}

@@ -87,34 +87,42 @@ def recognise(
             f"it has {len(found):,} layers with weights, but may have at most {MOST_LAYERS}. "
             f"{WOULD_FIT}"
         )
-    said = corrections or Corrections()
-    network = _recognised(found, Guesses(said, seen or {}))
+    guesses = Guesses(corrections or Corrections(), seen or {})
+    network = _recognised(found, guesses)
     network = replace(network, notes=[*network.notes, *notes])
+    return _with_other_sizes(network, found, guesses)
+
+
+def _with_other_sizes(network: Recognised, found: Sequence[Leaf], guesses: Guesses) -> Recognised:
+    """The network, whose guess of the size names those that would fit too."""
+    said = guesses.corrections
     layers = [layer for own in network.config["parts"].values() for layer in own]
     if said.size is not None or not any("kernel" in layer for layer in layers):
         return network
     others = [size for size in SIZES if size != network.config["image"][1]]
-    fitting = [str(size) for size in others if _fits(found, said, seen or {}, size)]
+    fitting = [str(size) for size in others if _fits(found, guesses, size)]
     if not fitting:
         return network
     too = f"by the layers' shapes, which {' and '.join(fitting)} would fit too"
-    guesses = [
+    told = [
         guess.model_copy(update={"why": too}) if guess.name == "size" else guess
         for guess in network.guesses
     ]
-    return replace(network, guesses=guesses)
+    return replace(network, guesses=told)
 
 
-def _fits(found: Sequence[Leaf], said: Corrections, seen: Seen, size: int) -> bool:
+def _fits(found: Sequence[Leaf], guesses: Guesses, size: int) -> bool:
     """Whether the layers could draw pictures of another size."""
+    said = guesses.corrections.model_copy(update={"size": size})
     try:
-        _recognised(found, Guesses(said.model_copy(update={"size": size}), seen))
+        _recognised(found, Guesses(said, {}, guesses.patience))
     except BrokenCheckpoint:
         return False
     return True
 
 
 def _recognised(found: Sequence[Leaf], guesses: Guesses) -> Recognised:
+    """The network of these layers; raises BrokenCheckpoint if they are none."""
     tables = [leaf for leaf in found if is_table(leaf)]
     roles = by_role([leaf for leaf in found if leaf not in tables])
     if roles["generator"] or roles["discriminator"]:

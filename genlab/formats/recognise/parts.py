@@ -17,12 +17,10 @@ class NetworkPart:
     Attributes:
         layers: as a config.json has them.
         sources: the name of each layer with weights in the state dict, by its index in ``layers``.
-        unsure: whether some activation stands where only a guess puts it.
     """
 
     layers: Sequence[Layer]
     sources: Mapping[int, str]
-    unsure: bool = False
 
 
 def part(
@@ -43,14 +41,12 @@ def part(
     """
     layers: list[Layer] = []
     sources: dict[int, str] = {}
-    unsure = False
     before_norm = False  # whether this part's activations stand before its norms
     for k, step in enumerate(steps):
         if k:
             active, sure = _active(steps[k - 1], step, before_norm)
             if not sure and _becomes_planes(step):
                 active = reshape_active
-            unsure |= not sure
             if active:
                 layers.append(activation)
                 before_norm |= step.leaf.is_norm
@@ -58,7 +54,7 @@ def part(
         layers += step.before
         sources[len(layers)] = step.leaf.name
         layers.append(_with_eps(step, eps))
-    return NetworkPart([*layers, *last, *(steps[-1].after if steps else ())], sources, unsure)
+    return NetworkPart([*layers, *last, *(steps[-1].after if steps else ())], sources)
 
 
 def unknown_reshape(steps: Sequence[Step]) -> str | None:

@@ -72,6 +72,7 @@ def is_told_too(
 
 
 def discriminator_of(found: list[Leaf], drawing: Drawing, guesses: Guesses) -> NetworkPart | None:
+    """The part that gives one score a picture; None if the layers do not."""
     channels, side, _ = drawing.image
     begins = Width(channels, planes=True)
     way = chain(found, begins, lambda width: width.count == 1, False, guesses.patience)

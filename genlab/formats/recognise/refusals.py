@@ -52,6 +52,7 @@ def _gives(outputs: int, width: Width) -> bool:
 
 
 def unknown(found: Sequence[Leaf], guesses: Guesses) -> BrokenCheckpoint:
+    """What to raise for layers of nothing that is known, with what a person said of them."""
     words = [f"{leaf.name} {_sizes(leaf)}".strip()[:60] for leaf in found[:4]]
     shown = ", ".join(words) + (", ..." if len(found) > 4 else "")
     said = guesses.corrections.model_dump(include=SHAPING, exclude_none=True)

@@ -80,16 +80,12 @@ def bring_your_own(context: AppContext, slot: str) -> None:
         yield [status_line("Reading the file ..."), *[gr.skip()] * (len(outputs) - 1)]
         owner, path = str(request.session_hash), Path(file["path"])
         name = str(file.get("orig_name") or path.name)
-        yield await _told(
-            lambda: bring(context.registry, owner, path, name, str(dataset or "")), len(fields)
-        )
+        yield await _told(lambda: bring(context.registry, owner, path, name, str(dataset or "")))
 
     async def fetched(request: gr.Request, repo_id: Any, dataset: Any) -> AsyncIterator[list[Any]]:
         yield [status_line("Asking huggingface.co ..."), *[gr.skip()] * (len(outputs) - 1)]
         owner, name = str(request.session_hash), str(repo_id or "").strip()
-        yield await _told(
-            lambda: bring_from_hub(context.registry, owner, name, str(dataset or "")), len(fields)
-        )
+        yield await _told(lambda: bring_from_hub(context.registry, owner, name, str(dataset or "")))
 
     async def repeat(request: gr.Request, name: Any, dataset: Any, *values: Any) -> list[Any]:
         owner = str(request.session_hash)
@@ -97,7 +93,6 @@ def bring_your_own(context: AppContext, slot: str) -> None:
             lambda: correct(
                 context.registry, owner, str(name), _corrections(values), str(dataset or "")
             ),
-            len(fields),
             values,
         )
 
@@ -146,6 +141,7 @@ NUMBERS = {
 ANSWERED = ("invert", "label_first", "reshape_active")
 """Corrections that are a yes or a no."""
 CORRECTED = ("hidden", "output", "range", *ANSWERED, *NUMBERS)
+UNCORRECTED = [None if name in NUMBERS else "" for name in CORRECTED]
 
 
 def _corrections(values: Sequence[Any]) -> Corrections:
@@ -158,25 +154,23 @@ def _corrections(values: Sequence[Any]) -> Corrections:
     return parse_request(Corrections, **said)
 
 
-async def _told(work: Callable[[], Brought], fields: int, values: Sequence[Any] = ()) -> list[Any]:
+async def _told(work: Callable[[], Brought], values: Sequence[Any] = UNCORRECTED) -> list[Any]:
     """Updates of all outputs: what came of a file, or why nothing did."""
     try:
         brought: Brought = await asyncio.get_running_loop().run_in_executor(ONE_AT_A_TIME, work)
     except UserError as error:
-        kept = [gr.skip()] * (fields + 3)
+        kept = [gr.skip()] * (len(CORRECTED) + 3)
         return [error_line(str(error)), *kept]
     entry = brought.metadata
     kind = "VAE" if entry.family == "vae" else "GAN"
     sentence = f"{entry.title} is here: choose it in the {kind} tab, or draw it in Compare."
-    choices = len(CORRECTED) - len(NUMBERS)
-    empty = values or [""] * choices + [None] * len(NUMBERS)
     correctable = bool(brought.imported.guesses)
     return [
         status_line(sentence),
         understood(brought),
         gr.Column(visible=correctable),
         entry.name,
-        *empty,
+        *values,
     ]
 
 
