@@ -20,6 +20,8 @@ from typer.testing import CliRunner, Result
 from genlab.cli import app
 from genlab.cli.sample import read_texts
 from genlab.diffusion.schedulers import scheduler_names
+from genlab.families.pixel_diffusion import evaluate as measured
+from genlab.families.pixel_diffusion.evaluate import classes_in_turn
 from genlab.formats.model_card import read_card, write_card
 from genlab.models import training
 from genlab.models.training import trainings
@@ -298,6 +300,29 @@ def test_evaluate_prints_json_alone_on_stdout() -> None:
 def test_evaluate_measures_a_classifier_by_its_accuracy() -> None:
     figures = json.loads(genlab("evaluate", "mnist-classifier", "--json", "--samples", 500).stdout)
     assert figures["accuracy"] > 0.98
+
+
+@pytest.mark.usefixtures("test_split")
+@pytest.mark.parametrize(("name", "eta"), [("ddpm-mnist", 1), ("flow-mnist", 0)])
+def test_a_pixel_diffusion_is_measured_with_noise_at_every_step_and_a_flow_without(
+    name: str, eta: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "STEPS", 4)
+    monkeypatch.setattr(measured, "SWEEP_STEPS", 2)
+    monkeypatch.setattr(measured, "SCALES", {"classifier-free": (1, 2), "classifier": (4,)})
+    figures = json.loads(genlab("evaluate", name, "--json", "--samples", 60).stdout)
+    assert (figures["eta"], figures["num_inference_steps"]) == (eta, 4)
+    assert figures["fid"] < figures["unguided_fid"]
+    assert figures["label_accuracy"] > figures["unguided_label_accuracy"]
+    assert [row["guidance_scale"] for row in figures["scales"]["classifier"]] == [0, 4]
+
+
+def test_real_pictures_of_a_floor_have_as_many_of_each_class() -> None:
+    labels = np.random.default_rng(0).integers(0, 10, 2000)
+    rows = classes_in_turn(labels)
+    assert sorted(rows) == list(range(2000))
+    assert labels[rows[:30]].tolist() == [*range(10)] * 3
+    assert rows[0] == np.flatnonzero(labels == 0)[0], "the first of each come first"
 
 
 @pytest.mark.usefixtures("test_split")

@@ -385,6 +385,8 @@ def test_the_page_says_how_curves_were_measured_or_that_there_are_none() -> None
     assert "Measured beforehand: 100 pictures a point, 4 DPM++ 2M steps." in scale.how_measured(
         DDPM
     )
+    noisy = model("ddpm", "pixel_diffusion", "mnist", facts={"scales": SCALES | {"eta": 1.0}})
+    assert "4 DPM++ 2M steps, eta 1." in scale.how_measured(noisy)
     assert "Tiny ddpm-alone has no measured curves; draw them live." in scale.how_measured(ALONE)
 
 

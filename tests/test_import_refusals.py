@@ -103,10 +103,19 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def scripted(path: Path) -> None:
+    """What torch.jit.save() writes, by the names of its parts."""
+    torch.save({"weight": torch.zeros(784, 20)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("mine/code/__torch__.py", "")
+        archive.writestr("mine/constants.pkl", b"")
+
+
 CASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a whole module": (
         save(lambda path: FlatGAN()), r"holds a whole Python object \(tests",
     ),
+    "TorchScript": (scripted, r"is a TorchScript program, which would be code .* as ONNX"),
     "code": (
         save(lambda path: {"fc1.weight": Evil(path.with_suffix(".ran"))}),
         r"would run posix\.system when it is loaded; GenLab runs nothing of a file",

@@ -192,16 +192,22 @@ def test_a_rate_climbs_stays_and_falls() -> None:
     assert 0.02 < rates[-1] < 0.06
 
 
-def test_timesteps_grow_likelier_with_t_and_one_lies_in_each_likely_part() -> None:
-    timesteps = spread_timesteps(10, 1000).sort().values
-    edges = [1000 * (part / 10) ** 0.5 for part in range(11)]
-    assert all(
-        int(low) <= t <= high
-        for low, t, high in zip(edges, timesteps.tolist(), edges[1:], strict=False)
-    )
+def test_timesteps_grow_likelier_with_t_but_for_those_at_which_edges_are_settled() -> None:
     many = spread_timesteps(10_000, 1000)
-    assert (many < 500).float().mean() == pytest.approx(0.25, abs=0.001)
     assert many.max() < 1000
+    below = [(many < t).float().mean().item() for t in (125, 250, 500)]
+    rising = [0.7 * (t / 1000) ** 2 for t in (125, 250, 500)]
+    assert below == pytest.approx([0.15 + rising[0], 0.3 + rising[1], 0.3 + rising[2]], abs=0.002)
+
+
+def test_one_timestep_lies_in_each_part_that_is_as_likely() -> None:
+    timesteps = spread_timesteps(10, 1000).sort().values
+    assert (timesteps < 250).sum() >= 3
+    late = timesteps[-5:]  # of the seven that grow likelier with t, whichever the first two are
+    edges = [1000 * (part / 7) ** 0.5 for part in range(2, 8)]
+    assert all(
+        int(low) <= t <= high for low, t, high in zip(edges, late.tolist(), edges[1:], strict=False)
+    )
 
 
 def test_filling_a_gap_costs_as_much_as_losing_a_leg() -> None:

@@ -124,6 +124,11 @@ def _check_archive(path: Path) -> None:
         raise BrokenCheckpoint(
             "it is a ZIP but no file of torch.save(); call a ZIP of a folder .zip."
         )
+    if any(item.filename.endswith("/constants.pkl") for item in inside):
+        raise BrokenCheckpoint(
+            "it is a TorchScript program, which would be code to run; save its weights alone: "
+            f"{SAVE}, or export it as ONNX."
+        )
 
 
 # --- from what was saved to the weights -----------------------------------------------------

@@ -23,8 +23,11 @@ from genlab.formats.metadata import ModelMetadata
 
 STEPS = 50
 SCHEDULER = "ddim"
+ETA = 1.0
+"""Noise that DDIM adds at each step: it takes back what the steps before got wrong, and unguided
+pictures need that most (docs/decisions/0045). A flow has none."""
 SCALES: dict[GuidanceName, tuple[float, ...]] = {
-    "classifier-free": (1, 1.5, 2, 3, 5, 10, 20),
+    "classifier-free": (1, 1.25, 1.5, 2, 3, 5, 10, 20),
     "classifier": (1, 2, 4, 8, 16, 32),
 }
 """Beside 0, which is no guidance and is drawn once for both."""
@@ -41,7 +44,7 @@ def evaluate(
     samples: int | None = None,
     pictures: Path | None = None,
 ) -> dict[str, Any]:
-    """Sweep both kinds of guidance, then measure each at its best scale with DDIM, 50 steps.
+    """Sweep both kinds of guidance, then measure each at its best scale with DDIM and `ETA`.
 
     Best is the lowest FID for classifier-free guidance, and for a classifier's the scale of most
     pictures in the class that it leads to: what it is meant to raise.
@@ -64,15 +67,17 @@ def evaluate(
     """
     count, judge = samples or SAMPLES, judge_for(registry, metadata)
     test, test_labels = real_images(metadata, data, train=False, count=10_000)
-    train, _ = real_images(metadata, data, train=True, count=count)
+    train, train_labels = real_images(metadata, data, train=True, count=max(count, SAMPLES))
     real = judge_images(client, ClassifyRequest, judge.name, test)["features"]
     other = judge_images(client, ClassifyRequest, judge.name, train)["features"]
+
+    eta = 0.0 if metadata.facts.get("flow") else ETA
 
     def measured(method: GuidanceName, scale: float, steps: int, most: int) -> dict[str, Any]:
         drawn = min(most, count)
         images, _ = draw_images(
             client, PixelDiffusionRequest, metadata.name, drawn, guidance=method,
-            guidance_scale=scale, num_inference_steps=steps, scheduler=SCHEDULER,
+            guidance_scale=scale, num_inference_steps=steps, scheduler=SCHEDULER, eta=eta,
         )  # fmt: skip
         judged = judge_images(client, ClassifyRequest, judge.name, images)
         targets = np.arange(drawn) % 10  # the `target_classes` of seeds 0, 1, 2...
@@ -103,7 +108,7 @@ def evaluate(
     }
     best = min(sweep["classifier-free"], key=lambda row: row["fid"])["guidance_scale"]
     figures = measured("classifier-free", best, STEPS, count)
-    figures["fid_floor"] = metrics.fid(real, other)
+    figures["fid_floor"] = metrics.fid(real, other[:count])
     plain = measured("none", 0, STEPS, count)
     kept = ("fid", "label_accuracy", "confidence", "sharpness", "samples")
     figures |= {f"unguided_{key}": plain[key] for key in kept}
@@ -118,7 +123,20 @@ def evaluate(
         method: [{key: row[key] for key in shown} for row in rows] for method, rows in sweep.items()
     }
     few = min(SWEEP_SAMPLES, count)
-    scales["fid_floor"] = metrics.fid(real, other[:few])
+    scales["fid_floor"] = metrics.fid(real, other[classes_in_turn(train_labels)[:few]])
     scales["diversity_floor"] = metrics.diversity_within(real[:few], test_labels[:few])
-    scales |= {"num_inference_steps": SWEEP_STEPS, "scheduler": SCHEDULER}
-    return figures | {"num_inference_steps": STEPS, "scheduler": SCHEDULER, "scales": scales}
+    how = {"scheduler": SCHEDULER, "eta": eta}
+    scales |= {"num_inference_steps": SWEEP_STEPS} | how
+    return figures | {"num_inference_steps": STEPS} | how | {"scales": scales}
+
+
+def classes_in_turn(labels: np.ndarray) -> np.ndarray:
+    """The rows of labels (N,) in an order in which the classes take turns: 0, 1, 2... as drawn.
+
+    Few pictures whose classes chance chose lie further from the whole than as many of each class,
+    which is what guidance draws: as a floor they would stand above its curve.
+    """
+    order = np.argsort(labels, kind="stable")
+    turn = np.empty_like(order)
+    turn[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
+    return np.lexsort((labels, turn))

@@ -15,7 +15,7 @@ def measured_scales(folder: Path) -> dict[str, Any]:
 
     ``classifier-free`` and ``classifier``: lists of points with ``guidance_scale``,
     ``label_accuracy``, ``fid``, ``diversity`` and ``samples``; ``fid_floor``,
-    ``num_inference_steps`` and ``scheduler``: how they were measured.
+    ``num_inference_steps``, ``scheduler`` and ``eta``: how they were measured.
     """
     try:
         curves = json.loads((folder / FILE).read_text(encoding="utf-8"))

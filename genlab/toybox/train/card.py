@@ -57,9 +57,10 @@ that stands here twice went on from the weights before it (`--start-from`).
    nouns, colours and background from either tower's embedding. The heads are not kept; the image
    tower is, in `clip/`, for the CLIP score. Then the text tower is frozen.
 4. **UNet**: v-prediction, timesteps drawn in proportion to t, because at the noisy end the text
-   decides; {dropout:.0%} of the captions empty, moving average of the weights. The text is attended
-   to, and its pooled summary also joins the time embedding. Of each garment it sees the {clear:.0%}
-   that `fashion-classifier` is surest of, and shirts, pullovers and coats more often than others.
+   decides, but for {sharp:.0%} of them from the first quarter, where edges are settled;
+   {dropout:.0%} of the captions empty, moving average of the weights. The text is attended to, and
+   its pooled summary also joins the time embedding. Of each garment it sees the {clear:.0%} that
+   `fashion-classifier` is surest of, and shirts, pullovers and coats more often than others.
 
 ## Measured
 
@@ -177,7 +178,9 @@ def earlier_parts(folder: Path, runs: Path) -> list[Part]:
     return [Part(**part) for part in json.loads(note.read_text(encoding="utf-8"))]
 
 
-def write_toybox_card(folder: Path, parts: Sequence[Part], dropout: float, clear: float) -> None:
+def write_toybox_card(
+    folder: Path, parts: Sequence[Part], dropout: float, clear: float, sharp: float
+) -> None:
     """Write Toybox's card; figures that an old card holds stay.
 
     Args:
@@ -185,10 +188,11 @@ def write_toybox_card(folder: Path, parts: Sequence[Part], dropout: float, clear
         parts: how the weights were trained, in order.
         dropout: share of empty captions.
         clear: share of each garment's pictures that the UNet learns from.
+        sharp: share of its timesteps at which edges are settled.
     """
     rows = ["| stage | steps | pictures a step | minutes | on |", "|---|---|---|---|---|"]
     rows += [f"| {p.stage} | {p.steps:,} | {p.batch} | {p.minutes} | {p.hardware} |" for p in parts]
-    text = TOYBOX_TEXT.format(parts="\n".join(rows), dropout=dropout, clear=clear)
+    text = TOYBOX_TEXT.format(parts="\n".join(rows), dropout=dropout, clear=clear, sharp=sharp)
     tags = {"library_name": "diffusers", "pipeline_tag": "text-to-image"}
     extra = {"parts": [asdict(part) for part in parts]}
     _write(folder, tags, "stable_diffusion", "Toybox", text, extra=extra)

@@ -116,7 +116,8 @@ def train(
             for name, batch in BATCHES.items()
             if (spent := time_spent(runs / name))
         ]
-        write_toybox_card(out, [*parts, *now], unet.CAPTION_DROPOUT, unet.CLEAR_GARMENTS)
+        shares = (unet.CAPTION_DROPOUT, unet.CLEAR_GARMENTS, unet.LITTLE_NOISE)
+        write_toybox_card(out, [*parts, *now], *shares)
 
     if start is not None and stage == "decoder":
         vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)

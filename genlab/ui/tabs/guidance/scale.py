@@ -32,6 +32,10 @@ CURVES = {
     "fid": "FID",
     "diversity": "Diversity within a class",
 }
+FLOOR_NOTE = (
+    "The dashed line is of as many real pictures: the FID of so few is never 0, and pictures more "
+    "alike than real ones can lie below it."
+)
 FLOORS = {"fid": "fid_floor", "diversity": "diversity_floor"}  # those of real pictures
 INTRO = (
     "More scale: the wished class more surely, but fewer kinds of it. FID sees both, so it has "
@@ -145,7 +149,13 @@ def how_measured(metadata: ModelMetadata) -> str:
     samples = max(int(point.get("samples", 0)) for point in points)
     row = SCHEDULERS.get(str(scales.get("scheduler")))
     how = f"{scales.get('num_inference_steps', '?')} {row.label if row else ''} steps"
-    return f'<p class="note">Measured beforehand: {samples:,} pictures a point, {escape(how)}.</p>'
+    eta = scales.get("eta")
+    if isinstance(eta, int | float) and eta:
+        how += f", eta {eta:g}"
+    return (
+        f'<p class="note">Measured beforehand: {samples:,} pictures a point, {escape(how)}. '
+        f"{FLOOR_NOTE}</p>"
+    )
 
 
 def measured_scales(metadata: ModelMetadata) -> Mapping[str, Any]:
@@ -153,7 +163,7 @@ def measured_scales(metadata: ModelMetadata) -> Mapping[str, Any]:
 
     ``classifier-free`` and ``classifier``: lists of points with ``guidance_scale``,
     ``label_accuracy``, ``fid``, ``diversity`` and ``samples``; ``fid_floor``,
-    ``num_inference_steps`` and ``scheduler``: how they were measured.
+    ``num_inference_steps``, ``scheduler`` and ``eta``: how they were measured.
     """
     return metadata.facts.get("scales", {})
 
