@@ -315,6 +315,14 @@ def test_a_pixel_diffusion_is_measured_with_noise_at_every_step_and_a_flow_witho
     assert figures["fid"] < figures["unguided_fid"]
     assert figures["label_accuracy"] > figures["unguided_label_accuracy"]
     assert [row["guidance_scale"] for row in figures["scales"]["classifier"]] == [0, 4]
+    assert figures["guidance_scale"] == 2, "at 1 nothing is guided"
+
+
+def test_a_classifiers_guidance_is_measured_where_more_of_it_leads_no_more_pictures() -> None:
+    led = {0: 0.1, 2: 0.95, 8: 0.996, 16: 0.998, 32: 1.0}
+    rows = [{"guidance_scale": s, "label_accuracy": share} for s, share in led.items()]
+    assert measured.smallest_that_leads(rows) == 8
+    assert measured.smallest_that_leads(rows[:2]) == 2
 
 
 def test_real_pictures_of_a_floor_have_as_many_of_each_class() -> None:
