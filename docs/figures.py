@@ -46,6 +46,10 @@ def measured(metrics: Mapping[str, Any]) -> str:
             f"as asked {float(metrics['label_accuracy']):.1%} at guidance_scale "
             f"{metrics['guidance_scale']:g}"
         )
+    if "unguided_fid" in metrics:
+        samples = metrics.get("unguided_samples", metrics["samples"])
+        few = "" if samples == metrics["samples"] else f" of {samples:,} samples"
+        parts.append(f"unguided FID {float(metrics['unguided_fid']):.2f}{few}")
     if "classifier_label_accuracy" in metrics:
         parts.append(
             f"led by a classifier at {metrics['classifier_guidance_scale']:g}: as asked "
@@ -64,7 +68,7 @@ def measured(metrics: Mapping[str, Any]) -> str:
         ("two_", "two objects"),
     ):
         shares = [
-            f"{word} {float(metrics[prefix + word]):.0%}"
+            f"{word} {100 * float(metrics[prefix + word]):.3g}%"
             for word in ("class", "colour", "background", "place", "all")
             if prefix + word in metrics
         ]
