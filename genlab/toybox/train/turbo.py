@@ -34,7 +34,7 @@ from genlab.toybox.world import World
 from genlab.training.trainer import Trainer, warmup_hold_fall
 
 BATCH = 32
-STEPS = 3_000
+STEPS = 1_800
 LEARNING_RATE = 3e-4
 GUIDANCE_SCALE = 3.0
 """At which the teacher follows prompts best; the student has learnt it and heeds no other."""
