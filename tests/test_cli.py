@@ -303,11 +303,16 @@ def test_evaluate_measures_a_classifier_by_its_accuracy() -> None:
 
 
 @pytest.mark.usefixtures("test_split")
-@pytest.mark.parametrize(("name", "eta"), [("ddpm-mnist", 1), ("flow-mnist", 0)])
-def test_a_pixel_diffusion_is_measured_with_noise_at_every_step_and_a_flow_without(
-    name: str, eta: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "etas", "eta"),
+    [("ddpm-mnist", (1.0, 0.0), 0.0), ("ddpm-mnist", (1.0,), 1.0), ("flow-mnist", (1.0,), 0.0)],
+    ids=["the better", "the only one", "a flow has none"],
+)
+def test_a_pixel_diffusion_is_measured_with_the_noise_that_suits_it(
+    name: str, etas: tuple[float, ...], eta: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "STEPS", 4)
+    monkeypatch.setattr(measured, "ETAS", etas)
+    monkeypatch.setattr(measured, "STEPS", 4)  # so few that noise at each step stays in the picture
     monkeypatch.setattr(measured, "SWEEP_STEPS", 2)
     monkeypatch.setattr(measured, "SCALES", {"classifier-free": (1, 2), "classifier": (4,)})
     figures = json.loads(genlab("evaluate", name, "--json", "--samples", 60).stdout)

@@ -21,12 +21,26 @@ from genlab.toybox.evaluate.measure import clip_score
 from genlab.toybox.train import stages as toybox
 from genlab.toybox.train import turbo
 from genlab.toybox.train.autoencoder import build_autoencoder, reconstruction_loss
-from genlab.toybox.train.decoder import CHANNELS, PatchDiscriminator, in_proportion, widened
+from genlab.toybox.train.decoder import CHANNELS, coarse_loss, widened
+from genlab.toybox.train.patch_discriminator import (
+    PatchDiscriminator,
+    in_proportion,
+    mean_where,
+    near_objects,
+)
 from genlab.toybox.train.unet import spread_timesteps
 from genlab.training.trainer import warmup_hold_fall
 
 TOYBOX = "stable-diffusion-toybox"
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / TOYBOX
+SHORT_DECODER = {
+    "STEPS": 3,
+    "MORE_STEPS": 3,
+    "BATCH": 4,
+    "DISCRIMINATOR_ALONE": 1,
+    "DRAWN": 4,
+    "INFERENCE_STEPS": 2,
+}
 
 
 def glyphs(*_: object) -> tuple[Tensor, Tensor]:
@@ -76,17 +90,17 @@ def test_every_stage_from_random_weights_makes_a_stock_pipeline_and_its_clip(
     monkeypatch.setattr("genlab.toybox.train.common.load_images", glyphs)
     for part, constants in (
         (toybox.autoencoder, {"STEPS": 1, "BATCH": 2}),
-        (toybox.decoder, {"STEPS": 1, "BATCH": 2}),
+        (toybox.decoder, SHORT_DECODER),
         (toybox.clip, {"STEPS": 1, "BATCH": 4, "READING_STEPS": 2, "READING_BATCH": 4}),
         (toybox.unet, {"STEPS": 1, "BATCH": 2, "PICTURES": 8}),
     ):
         for name, value in constants.items():
             monkeypatch.setattr(part, name, value)
     out = tmp_path / TOYBOX
-    toybox.train(None, "cpu", out, "unet", tmp_path / "runs")
+    toybox.train(None, "cpu", out, "decoder", tmp_path / "runs")
     parts = read_card(out)[0]["genlab"]["parts"]
     stages = [(part["stage"], part["steps"]) for part in parts]
-    once = [("autoencoder", 1), ("decoder", 1), ("reading", 2), ("clip", 1), ("unet", 1)]
+    once = [("autoencoder", 1), ("reading", 2), ("clip", 1), ("unet", 1), ("decoder", 3)]
     assert stages == once
     pipeline = StableDiffusionPipeline.from_pretrained(out, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
@@ -133,11 +147,33 @@ def test_the_discriminator_says_something_of_each_patch() -> None:
     assert corner > 5 * rest, "far away it is felt through the normalisation alone"
 
 
+def test_the_discriminator_is_heeded_only_where_there_is_an_object() -> None:
+    images = torch.full((2, 3, 64, 64), -0.5)
+    images[0, :, 24:32, 24:32] = 0.5
+    images += 0.1 * (torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) - 0.5)
+    images[:, :, 0, 0] = 1.0  # a decoder's corner is not always the ground's colour
+    where = near_objects(images)
+    assert where.shape == PatchDiscriminator()(images).shape
+    assert where[0, 0, 0, 0] == 1
+    assert where[1, 0, 1:, 1:].sum() == 0
+    assert 4 <= where[0, 0, 1:, 1:].sum() <= 16
+    values = torch.arange(4.0)
+    assert mean_where(values, torch.tensor([0.0, 1.0, 0.0, 1.0])) == 2
+    assert mean_where(values, torch.zeros(4)) == 0
+
+
+def test_mean_colours_do_not_count_how_sharp_an_edge_is() -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    means = torch.nn.functional.avg_pool2d(images, 4).repeat_interleave(4, 2)
+    assert coarse_loss(images, means.repeat_interleave(4, 3)) < 1e-6
+    assert coarse_loss(images, images + 0.5) == pytest.approx(0.5)
+
+
 def test_the_decoder_goes_on_and_everything_else_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("genlab.toybox.train.common.load_images", glyphs)
-    for name, number in {"STEPS": 3, "BATCH": 2, "ADVERSARIAL_FROM": 1}.items():
+    for name, number in SHORT_DECODER.items():
         monkeypatch.setattr(toybox.decoder, name, number)
     out = tmp_path / "out"
     shutil.copytree(SHIPPED, out)
@@ -157,9 +193,9 @@ def test_the_decoder_goes_on_and_everything_else_stays(
 
 
 def test_a_stage_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no stage 'vae'; there are autoencoder, decoder, clip"):
+    with pytest.raises(UserError, match="'vae'; there are autoencoder, clip, unet, decoder"):
         toybox.train(None, out=tmp_path, stage="vae")
-    with pytest.raises(UserError, match="no stage 'clip' that goes on .*; there are decoder, unet"):
+    with pytest.raises(UserError, match="no stage 'clip' that goes on .*; there are unet, decoder"):
         toybox.train(None, out=tmp_path, stage="clip", start_from=SHIPPED)
     answer = CliRunner().invoke(app, ["train", "vae-mnist-2d", "--stage", "decoder"])
     assert (answer.exit_code, "Only stable" in answer.stderr) == (2, True)

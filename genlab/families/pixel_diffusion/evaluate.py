@@ -24,9 +24,11 @@ from genlab.formats.metadata import ModelMetadata
 
 STEPS = 50
 SCHEDULER = "ddim"
-ETA = 1.0
-"""Noise that DDIM adds at each step: it takes back what the steps before got wrong, and unguided
-pictures need that most (docs/decisions/0045). A flow has none."""
+ETAS = (0.0, 1.0)
+"""Noise that DDIM adds at each step, none or as much as DDPM: it takes back what the steps before
+got wrong, and it softens texture. Which weighs more, each model's unguided pictures say
+(docs/decisions/0045). A flow has none."""
+ETA_SAMPLES = 1000
 SCALES: dict[GuidanceName, tuple[float, ...]] = {
     "classifier-free": (1, 1.25, 1.5, 2, 3, 5, 10, 20),
     "classifier": (1, 2, 4, 8, 16, 32),
@@ -47,10 +49,11 @@ def evaluate(
     samples: int | None = None,
     pictures: Path | None = None,
 ) -> dict[str, Any]:
-    """Sweep both kinds of guidance, then measure each at its best scale with DDIM and `ETA`.
+    """Sweep both kinds of guidance, then measure each at its best scale with DDIM.
 
     Best is the lowest FID for classifier-free guidance, of the scales above 1, at which it moves
-    the prediction; and for a classifier's `smallest_that_leads`.
+    the prediction; and for a classifier's `smallest_that_leads`. All of it with that of `ETAS` at
+    which unguided pictures have the lower FID.
 
     Args:
         client: where the checkpoint and its judge are served.
@@ -74,9 +77,9 @@ def evaluate(
     real = judge_images(client, ClassifyRequest, judge.name, test)["features"]
     other = judge_images(client, ClassifyRequest, judge.name, train)["features"]
 
-    eta = 0.0 if metadata.facts.get("flow") else ETA
-
-    def measured(method: GuidanceName, scale: float, steps: int, most: int) -> dict[str, Any]:
+    def measured(
+        method: GuidanceName, scale: float, steps: int, most: int, eta: float
+    ) -> dict[str, Any]:
         drawn = min(most, count)
         images, _ = draw_images(
             client, PixelDiffusionRequest, metadata.name, drawn, guidance=method,
@@ -103,24 +106,27 @@ def evaluate(
     methods: list[GuidanceName] = [
         m for m in SCALES if m != "classifier" or metadata.card.get("classifier")
     ]
-    unguided = measured("none", 0, SWEEP_STEPS, SWEEP_SAMPLES)
+    eta = 0.0
+    if not metadata.facts.get("flow"):
+        tried = {each: measured("none", 0, STEPS, ETA_SAMPLES, each)["fid"] for each in ETAS}
+        eta = min(tried, key=tried.__getitem__)
+    unguided = measured("none", 0, SWEEP_STEPS, SWEEP_SAMPLES, eta)
     sweep: dict[GuidanceName, list[dict[str, Any]]] = {
         method: [unguided]
-        + [measured(method, scale, SWEEP_STEPS, SWEEP_SAMPLES) for scale in SCALES[method]]
+        + [measured(method, scale, SWEEP_STEPS, SWEEP_SAMPLES, eta) for scale in SCALES[method]]
         for method in methods
     }
     guided = [row for row in sweep["classifier-free"] if row["guidance_scale"] > 1]
     best = min(guided, key=lambda row: row["fid"])["guidance_scale"]
-    figures = measured("classifier-free", best, STEPS, count)
+    figures = measured("classifier-free", best, STEPS, count, eta)
     figures["fid_floor"] = metrics.fid(real, other[:count])
-    plain = measured("none", 0, STEPS, count)
+    plain = measured("none", 0, STEPS, count, eta)
     kept = ("fid", "label_accuracy", "confidence", "sharpness", "samples")
     figures |= {f"unguided_{key}": plain[key] for key in kept}
     figures["unguided_diversity"] = plain["diversity_of_all"]  # it has no class to stay within
     if "classifier" in sweep:
-        led = measured(
-            "classifier", smallest_that_leads(sweep["classifier"]), STEPS, CLASSIFIER_SAMPLES
-        )
+        least = smallest_that_leads(sweep["classifier"])
+        led = measured("classifier", least, STEPS, CLASSIFIER_SAMPLES, eta)
         kept = ("guidance_scale", "fid", "label_accuracy", "samples")
         figures |= {f"classifier_{key}": led[key] for key in kept}
     shown = ("guidance_scale", "label_accuracy", "fid", "diversity", "samples")

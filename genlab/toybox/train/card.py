@@ -50,17 +50,18 @@ that stands here twice went on from the weights before it (`--start-from`).
 1. **Autoencoder**: 64x64x3 to 16x16x4 and back; L1 + MSE, pixels on and near an object four times
    as heavy as the background's, differences of neighbours, and a little KL. Mean 0 and variance 1
    of each latent channel are folded into the convolutions beside the latents.
-2. **Decoder**: the autoencoder's, twice as wide where pixels are many, goes on against a
-   discriminator of patches, as Stable Diffusion's does; the encoder stays, so every latent does.
-3. **CLIP**: the text tower first learns from captions alone what stands where (reading); then it
+2. **CLIP**: the text tower first learns from captions alone what stands where (reading); then it
    and an image tower learn together which caption fits which picture, beside helper heads that name
    nouns, colours and background from either tower's embedding. The heads are not kept; the image
    tower is, in `clip/`, for the CLIP score. Then the text tower is frozen.
-4. **UNet**: v-prediction, timesteps drawn in proportion to t, because at the noisy end the text
+3. **UNet**: v-prediction, timesteps drawn in proportion to t, because at the noisy end the text
    decides, but for {sharp:.0%} of them from the first quarter, where edges are settled;
    {dropout:.0%} of the captions empty, moving average of the weights. The text is attended to, and
    its pooled summary also joins the time embedding. Of each garment it sees the {clear:.0%} that
    `fashion-classifier` is surest of, and shirts, pullovers and coats more often than others.
+4. **Decoder**: the autoencoder's, twice as wide where pixels are many, goes on against a
+   discriminator of patches, as Stable Diffusion's does, on latents of the encoder and on softer
+   ones that the UNet drew; the encoder stays, so every latent does.
 
 ## Measured
 

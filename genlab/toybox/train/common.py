@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from genlab.families.classifier.network import Classifier
 from genlab.formats.hub_layout import load_hub_module
@@ -95,6 +96,24 @@ def publish(save: Callable[[Path], object], folder: Path) -> None:
             os.replace(source, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def kept_tensor(file: Path, settings: str, make: Callable[[], Tensor]) -> Tensor:
+    """A tensor that takes long to make, read from `file` if the same settings left it there.
+
+    Args:
+        file: where it is kept.
+        settings: what it depends on; what other settings left there is replaced.
+        make: makes it.
+    """
+    if file.exists():
+        kept = torch.load(file, weights_only=True, map_location="cpu")
+        if kept.get("settings") == settings:
+            return kept["values"]
+    values = make()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"settings": settings, "values": values.cpu()}, file)
+    return values
 
 
 def time_spent(folder: Path) -> tuple[int, float] | None:

@@ -28,15 +28,15 @@ from genlab.toybox.world import World
 from genlab.training.config import StagedTraining
 from genlab.training.hardware import hardware
 
-STAGES = ("autoencoder", "decoder", "clip", "unet", "judge")
-FROM_WEIGHTS = ("decoder", "unet")
+STAGES = ("autoencoder", "clip", "unet", "decoder", "judge")
+FROM_WEIGHTS = ("unet", "decoder")
 """Stages that can go on from a finished Toybox; each leaves all other parts as they are."""
 BATCHES = {
     "autoencoder": autoencoder.BATCH,
-    "decoder": decoder.BATCH,
     "reading": clip.READING_BATCH,
     "clip": clip.BATCH,
     "unet": unet.BATCH,
+    "decoder": decoder.BATCH,
 }
 
 TURBO_STAGES = ("distillation",)
@@ -93,9 +93,6 @@ def train(
         vae = autoencoder.train_autoencoder(world, data, device, runs / "autoencoder")
         if stage == "autoencoder":
             return
-        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)
-        if stage == "decoder":
-            return
         tokenizer = kept_tokenizer(world, runs / "tokenizer")
         text_encoder, towers = clip.train_clip(world, data, device, runs / "clip", tokenizer)
         if stage == "clip":
@@ -119,13 +116,25 @@ def train(
         shares = (unet.CAPTION_DROPOUT, unet.CLEAR_GARMENTS, unet.LITTLE_NOISE)
         write_toybox_card(out, [*parts, *now], *shares)
 
-    if start is not None and stage == "decoder":
-        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae)
-        write(start)
-        return
-    unet.train_unet(
-        world, data, device, runs / "unet", vae, text_encoder, tokenizer, write, unet_steps, start
-    )
+    network = start
+    if network is None or stage != "decoder":
+        network = unet.train_unet(
+            world,
+            data,
+            device,
+            runs / "unet",
+            vae,
+            text_encoder,
+            tokenizer,
+            write,
+            unet_steps,
+            start,
+        )
+    if stage == "decoder" or (stage is None and start is None):
+        pipeline = _pipeline(vae, text_encoder, tokenizer, network, unet.build_scheduler())
+        drawn = decoder.drawn_latents(world, pipeline.to(device), runs / "decoder" / "drawn.pt")
+        vae = decoder.train_decoder(world, data, device, runs / "decoder", vae, drawn)
+        write(network)
     if stage is None:
         judge.train_judge(world, data, device, runs / "judge", out.with_name("toybox-judge"))
 

@@ -17,7 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from genlab.toybox.clip_network import WIDTH
 from genlab.toybox.composer import to_network
 from genlab.toybox.train.clip import tokenize
-from genlab.toybox.train.common import make_composer, prepare_cpu
+from genlab.toybox.train.common import kept_tensor, make_composer, prepare_cpu
 from genlab.toybox.world import Scene, World
 from genlab.training.trainer import Trainer, warmup_hold_fall
 
@@ -91,22 +91,19 @@ def encode_pictures(
     Encoding costs more than a UNet step on a CPU, so it is done once; captions stay fresh. Latents
     that another setting left there are not used: their pictures would not fit the scenes.
     """
-    settings = repr((PICTURES, TWO_OBJECTS, DIGITS, OFTEN, CLEAR_GARMENTS))
     rng = random.Random(7)
     scenes = [world.sample_scene(rng, TWO_OBJECTS, DIGITS, OFTEN) for _ in range(PICTURES)]
-    if file.exists():
-        kept = torch.load(file, weights_only=True, map_location=device)
-        if kept.get("settings") == settings:
-            return kept["latents"], scenes
-    composer = make_composer(world, data, True, device, CLEAR_GARMENTS)
-    chunks = []
-    for start in range(0, PICTURES, 250):
-        images = to_network(composer.compose(scenes[start : start + 250], rng))
-        chunks.append(vae.encode(images).latent_dist.mean * vae.config.scaling_factor)
-    latents = torch.cat(chunks)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"settings": settings, "latents": latents}, file)
-    return latents, scenes
+
+    def encode() -> Tensor:
+        composer = make_composer(world, data, True, device, CLEAR_GARMENTS)
+        chunks = []
+        for start in range(0, PICTURES, 250):
+            images = to_network(composer.compose(scenes[start : start + 250], rng))
+            chunks.append(vae.encode(images).latent_dist.mean * vae.config.scaling_factor)
+        return torch.cat(chunks)
+
+    settings = repr((PICTURES, TWO_OBJECTS, DIGITS, OFTEN, CLEAR_GARMENTS))
+    return kept_tensor(file, settings, encode).to(device), scenes
 
 
 def captioned(
