@@ -76,7 +76,7 @@ def train_command(
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(help="Of Toybox only this: autoencoder, decoder, clip, unet or judge."),
+        typer.Option(help="Of Toybox only this: autoencoder, clip, unet, decoder or judge."),
     ] = None,
 ) -> None:
     """Train a checkpoint, or go on with it, then measure it and write its card."""
