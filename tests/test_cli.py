@@ -280,6 +280,12 @@ def test_a_setting_that_cannot_be_is_named_with_its_value(
     assert f"GENLAB_{name} is '{value}'" in refusal("list")
 
 
+def test_a_word_for_a_number_is_refused_in_plain_words() -> None:
+    sentence = refusal("sample", "ddpm-mnist", "--steps", "abc", "--out", "x.npz")
+    assert sentence.strip() == "Invalid value for '--steps': it must be a whole number."
+    assert "Value error" not in refusal("export", "vae-mnist-2d", "--to", "banana")
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     out = tmp_path / "missing" / "samples.npz"
     assert "cannot be used" in refusal("sample", "vae-mnist-2d", "--count", 1, "--out", out)

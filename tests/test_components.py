@@ -211,7 +211,7 @@ def test_a_panel_without_a_request_keeps_what_it_shows() -> None:
 
 def test_an_empty_box_gets_its_sentence() -> None:
     (last,) = press(FakeClient(draw), seeds=[None])
-    assert "seed is &#x27;&#x27;, but must be a whole number" in last[0]
+    assert "seed is empty, but must be a whole number" in last[0]
     assert list(last[2:]) == [gr.skip()] * 6
 
 

@@ -110,7 +110,7 @@ def test_a_word_that_is_no_class_gets_a_sentence(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["10 3", "-1", "3 99", "1 " * 65])
 def test_a_class_outside_the_ten_gets_the_requests_own_sentence(text: str) -> None:
-    with pytest.raises(UserError, match=r"^labels is .*, but must be at most 64 classes, each"):
+    with pytest.raises(UserError, match=r"^labels is .*, but must be whole numbers from 0 to 9"):
         inputs(digits=text).request(REGISTRY, "none")
 
 
@@ -415,7 +415,7 @@ def test_rows_fill_and_the_plots_follow_at_the_end() -> None:
     shown = together(frames(client, "guidance-scales-generate", 20, *VALUES))
     row = shown["guidance-scales-classifier-4"]
     assert row.count('src="pictures/') == 10, "the first ones of twenty"
-    assert "50 % as asked" in row
+    assert "50 % of 20 as asked" in row
     assert "diversity 2.00" in row
     plot = shown["guidance-scales-label-accuracy"]
     assert [trace.mode for trace in plot.data] == ["markers", "lines+markers", "markers"]

@@ -125,6 +125,10 @@ CASES: dict[str, tuple[Callable[[Path], None], str]] = {
         r"runs nothing of a file|more than weights|not written by torch\.save",
     ),
     "no pickle": (lambda path: path.write_text("hello") and None, r"not written by torch\.save"),
+    "noise": (
+        lambda path: path.write_bytes(bytes(range(1, 201)) * 200) and None,
+        r"not written by torch\.save",
+    ),
     "empty": (lambda path: path.write_bytes(b""), r"it is empty"),
     "cut short": (cut, r"cut short"),
     "a bomb": (bomb, r"would unpack to 300 MB in 1 parts, but may have at most 256 MB"),

@@ -365,7 +365,7 @@ def test_a_scale_out_of_range_is_named(scale):
 
 
 def test_a_class_beyond_nine_is_named():
-    with pytest.raises(UserError, match="labels is 10, but must be at most 64 classes"):
+    with pytest.raises(UserError, match="labels is 10, but must be whole numbers from 0 to 9"):
         guided(labels=(3, 10))
 
 

@@ -51,7 +51,7 @@ def test_words_that_toybox_does_not_know_are_named_beside_those_it_knows() -> No
 
 
 def test_the_page_says_what_a_small_scale_means() -> None:
-    assert "1 and less is no guidance, the prompt is still told" in GUIDANCE_INFO
+    assert "at 1 there is no guidance, the prompt is still told" in GUIDANCE_INFO
 
 
 # --- trajectories -----------------------------------------------------------------------------
@@ -227,7 +227,8 @@ def test_generate_shows_what_the_judge_reads_under_each_picture() -> None:
 
 def test_an_empty_box_gets_a_sentence() -> None:
     (frame,) = frames(app(FakeClient()), "sd-generate", *VALUES, None, 3)
-    assert "count is '', but must be a whole number from 1 to 16." in unescape(frame["sd-status"])
+    sentence = "count is empty, but must be a whole number from 1 to 16."
+    assert sentence in unescape(frame["sd-status"])
 
 
 def test_a_run_makes_way_for_a_later_move_but_not_for_its_own() -> None:

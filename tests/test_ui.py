@@ -236,7 +236,7 @@ PIXELS = "/pixel_diffusion_sample"
 @pytest.mark.parametrize(
     ("api_name", "values", "sentence"),
     [
-        (PIXELS, {"labels": [10]}, "labels is 10, but must be at most 64 classes"),
+        (PIXELS, {"labels": [10]}, "labels is 10, but must be whole numbers from 0 to 9"),
         (PIXELS, {"labels": [1], "guidance_scale": "NaN"}, "guidance_scale is 'NaN', but must"),
         (PIXELS, {"labels": [1], "guidance_scale": 1e6}, "but must be a number from 0 to 50"),
         (PIXELS, {"labels": [1], "classifier": "judge"}, "judge is a classifier, but guidance"),

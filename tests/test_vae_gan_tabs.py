@@ -123,7 +123,7 @@ def test_with_nothing_beside_it_one_vae_draws(registry: Any) -> None:
     ("values", "sentence"),
     [
         (("vae-2d", "", 9, 7, 4), "temperature is 9, but must be a number from 0 to 3."),
-        (("vae-2d", "", 1, None, 4), "seed is &#x27;&#x27;, but must be a whole number"),
+        (("vae-2d", "", 1, None, 4), "seed is empty, but must be a whole number"),
         (("vae-2d", "", 1, 7, 65), "count is 65, but must be a whole number from 1 to 64."),
     ],
 )

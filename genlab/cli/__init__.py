@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ class OneSentence(TyperGroup):
             if type(error).__name__ == "NoArgsIsHelpError":  # Typer gives it no public name
                 typer.echo(error.format_message(), err=True)
                 sys.exit(2)
-            _fail(error.format_message())
+            _fail(_in_plain_words(error.format_message()))
         except UserError as error:
             _fail(str(error))
         except ValidationError as error:
@@ -176,6 +177,18 @@ def _lines(figures: Mapping[str, Any]) -> str:
     """Figures for a person, one a line."""
     width = max(map(len, figures))
     return "\n".join(f"{key.replace('_', ' '):{width}}  {value}" for key, value in figures.items())
+
+
+def _in_plain_words(message: str) -> str:
+    """What Typer says of a wrong value, without the words of the library that it asks."""
+    message = message.removesuffix(".").replace("Value error, ", "")
+    for found, plain in (
+        (r"Input should be a valid integer.*", "it must be a whole number"),
+        (r"Input should be a valid number.*", "it must be a number"),
+        (r"Input should be", "it must be"),
+    ):
+        message = re.sub(found, plain, message)
+    return message if message.endswith("?") else f"{message}."
 
 
 def _fail(sentence: str) -> None:

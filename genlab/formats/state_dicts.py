@@ -85,9 +85,18 @@ def _unpickled(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _is_archive_or_pickle(path):
+            raise BrokenCheckpoint("it was not written by torch.save().") from error
         raise BrokenCheckpoint(_unpickling(str(error))) from error
     except Exception as error:
         raise BrokenCheckpoint("it is cut short or was not written by torch.save().") from error
+
+
+def _is_archive_or_pickle(path: Path) -> bool:
+    """Whether a file begins like a ZIP or like a pickle of protocol 2 or later, as torch writes."""
+    with path.open("rb") as file:
+        begin = file.read(2)
+    return begin == b"PK" or (begin[:1] == b"\x80" and 2 <= begin[1] <= 5)
 
 
 def _unpickling(trouble: str) -> str:

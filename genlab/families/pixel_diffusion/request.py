@@ -31,7 +31,7 @@ class PixelDiffusionRequest(WalkRequest):
         (),
         max_length=64,
         description="classes 0 to 9, of which picture k is labels[k % len(labels)]",
-        json_schema_extra={"allowed": "at most 64 classes, each a whole number from 0 to 9"},
+        json_schema_extra={"allowed": "whole numbers from 0 to 9, at most 64 of them"},
     )
     guidance: GuidanceName = Field("classifier-free", description="the kind of guidance")
     guidance_scale: float = Field(

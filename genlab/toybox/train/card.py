@@ -91,8 +91,8 @@ Two rows of one object, in the order of `world.json`'s nouns, and two of two, as
 ## What it does badly
 
 Of two objects it is the class of one that fails, more than a colour or a place. Shirts often come
-out as pullovers or coats; sandals come in pieces; fine texture is lost. From a guidance_scale of 7.5 on
-the background gets stains.
+out as pullovers or coats; sandals come in pieces; fine texture is lost. From a guidance_scale of
+7.5 on the background gets stains.
 """
 
 TURBO_TEXT = """\

@@ -98,6 +98,7 @@ def bring_your_own(context: AppContext, slot: str) -> None:
 
     quick: dict[str, Any] = {"preprocess": False, "concurrency_limit": None, **PRIVATE}
     file.upload(take, [file, dataset], outputs, **quick).then(None, None, None, js=LOOK)
+    file.clear(lambda: "", None, outputs[0], **quick)
     if _may_fetch(context):
         hub.submit(fetched, [hub, dataset], outputs, **quick).then(None, None, None, js=LOOK)
     again.click(repeat, [mine, dataset, *fields], outputs, **quick).then(None, None, None, js=LOOK)

@@ -9,6 +9,7 @@
   const CHOICE = "genlab-language";
   const INLINE = new Set("A ABBR B BR CODE EM I KBD SMALL SPAN STRONG SUB SUP VAR".split(" "));
   const ATTRIBUTES = ["alt", "aria-label", "placeholder", "title"];
+  const SENTENCE_END = /(?<=[.!?:;])\s+/;
   const UNTOUCHED = "script, style, textarea, code, kbd, pre, [translate=no], .katex";
 
   const chosen = () => {
@@ -57,14 +58,38 @@
   const said = (text) => {
     const plain = text.replace(/\s+/g, " ").trim();
     if (!/[A-Za-z]/.test(plain)) return null;
-    const own = whole(plain);
-    if (own !== null) return own;
-    const sentences = plain.split(/(?<=[.!?:;])\s+/);
-    if (sentences.length < 2) return null;
-    const parts = sentences.map(whole);
-    if (parts.every((part) => part === null)) return null;
-    return parts.map((part, k) => part ?? ` ${sentences[k]} `).join("").trim();
+    if (texts.has(plain)) return texts.get(plain);
+    const sentences = plain.split(SENTENCE_END);
+    if (sentences.length < 2) return whole(plain);
+    const parts = inRuns(sentences);
+    if (parts.every((part) => part.own !== null)) return joined(parts);
+    return whole(plain) ?? (parts.some((part) => part.own !== null) ? joined(parts) : null);
   };
+
+  /** Sentences in the longest runs that an entry knows; one that none knows has own: null. */
+  const inRuns = (sentences) => {
+    const parts = [];
+    for (let at = 0; at < sentences.length;) {
+      let count = sentences.length - at;
+      let own = null;
+      for (; count > 0 && own === null; count -= 1) own = ofRun(sentences.slice(at, at + count));
+      count += 1;
+      parts.push({ english: sentences.slice(at, at + count).join(" "), own });
+      at += count;
+    }
+    return parts;
+  };
+
+  /** The translation of sentences as one entry; the places of a key don't reach over their ends. */
+  const ofRun = (run) => {
+    const text = run.join(" ");
+    if (run.length === 1 || texts.has(text)) return whole(text);
+    const pattern = patterns.find(([expression]) => expression.test(text));
+    const values = pattern ? text.match(pattern[0]).slice(1) : [];
+    return pattern && values.every((value) => !SENTENCE_END.test(value)) ? whole(text) : null;
+  };
+
+  const joined = (parts) => parts.map((part) => part.own ?? ` ${part.english} `).join("").trim();
 
   const ofText = (node) => {
     const own = said(node.data);

@@ -129,8 +129,8 @@ def parse_row(text: str, names: Sequence[str]) -> tuple[int, ...]:
             labels.append(int(word))
         else:
             short = word if len(word) <= 20 else word[:17] + "..."
-            listed = ", ".join(names)
-            raise UserError(f"“{short}” is no class; write classes from 0 to 9 or: {listed}.")
+            listed = "" if list(names) == list("0123456789") else f" or: {', '.join(names)}"
+            raise UserError(f"“{short}” is no class; write classes from 0 to 9{listed}.")
     return tuple(labels)
 
 

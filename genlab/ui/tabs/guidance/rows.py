@@ -52,7 +52,11 @@ def _row(title: str, pictures: str, words: str, looks: str) -> str:
 
 def _accuracy(result: Result) -> str:
     right = result.figures.get("as_asked_percent", {}).get("class")
-    return "" if right is None else f"{right:.0f} % as asked"
+    if right is None:
+        return ""
+    count = len(result.images)
+    of_all = f" of {count}" if count > ACROSS else ""  # more than those that are shown
+    return f"{right:.0f} %{of_all} as asked"
 
 
 def _sharpness(result: Result) -> str:

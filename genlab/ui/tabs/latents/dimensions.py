@@ -218,10 +218,17 @@ def table(code: np.ndarray, kl: np.ndarray, images: np.ndarray) -> str:
             f'<div class="way dimension"><b>{k + 1}: z{_low(dimension + 1)}'
             f"<small>{kl[dimension]:.2f} nats</small></b><div>"
             f"{grid(own, columns=TILES, alts=alts)}"
-            f'<p class="ruler"><i style="{here}"></i><span>−3</span><span>0</span>'
-            "<span>3</span></p></div></div>"
+            f'<p class="ruler"><i style="{here}"></i>{_ruler()}</p></div></div>'
         )
     return "".join(rows)
+
+
+def _ruler() -> str:
+    """The numbers under the outer and the middle tile."""
+    return "".join(
+        f'<span style="left: {100 * _share(value):.1f}%">{text}</span>'
+        for value, text in ((-REACH, f"−{REACH:g}"), (0.0, "0"), (REACH, f"{REACH:g}"))
+    )
 
 
 def _share(value: float) -> float:

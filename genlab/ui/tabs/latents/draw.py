@@ -60,7 +60,8 @@ def build(context: AppContext) -> None:
         with gr.Column(scale=1, min_width=280, elem_classes=["controls"]):
             gr.HTML(PAD, elem_id=f"{SLOT}-pad", elem_classes=["flush"])
             timestep, _ = numbered(
-                f"{SLOT}-timestep", "Noise to t", "0 is the picture, 999 nothing but noise.",
+                f"{SLOT}-timestep", "Noise to t",
+                "0 is the picture; the higher t, the less of it is left.",
                 0, LAST, TIMESTEP, 20,
             )  # fmt: skip
             centre = gr.Checkbox(

@@ -26,7 +26,7 @@ EXAMPLES = {
     "": ("an astronaut riding a horse, oil painting", "a lighthouse in a storm, photograph"),
 }
 GUIDANCE_INFO = (
-    "How hard each step is pushed to the prompt; 1 and less is no guidance, the prompt is still "
+    "How hard each step is pushed to the prompt; at 1 there is no guidance, the prompt is still "
     "told."
 )
 SCHEDULER_INFO = "The rule that turns predicted noise into the next, cleaner picture."
