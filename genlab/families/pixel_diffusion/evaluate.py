@@ -26,9 +26,8 @@ STEPS = 50
 SCHEDULER = "ddim"
 ETAS = (0.0, 1.0)
 """Noise that DDIM adds at each step, none or as much as DDPM: it takes back what the steps before
-got wrong, and it softens texture. Which weighs more, each model's unguided pictures say
-(docs/decisions/0045). A flow has none."""
-ETA_SAMPLES = 1000
+got wrong, and it softens texture. Which weighs more, each model's unguided pictures say, as many as
+are measured: a thousand said it wrongly (docs/decisions/0045). A flow has none."""
 SCALES: dict[GuidanceName, tuple[float, ...]] = {
     "classifier-free": (1, 1.25, 1.5, 2, 3, 5, 10, 20),
     "classifier": (1, 2, 4, 8, 16, 32),
@@ -106,10 +105,9 @@ def evaluate(
     methods: list[GuidanceName] = [
         m for m in SCALES if m != "classifier" or metadata.card.get("classifier")
     ]
-    eta = 0.0
-    if not metadata.facts.get("flow"):
-        tried = {each: measured("none", 0, STEPS, ETA_SAMPLES, each)["fid"] for each in ETAS}
-        eta = min(tried, key=tried.__getitem__)
+    etas = (0.0,) if metadata.facts.get("flow") else ETAS
+    tried = {each: measured("none", 0, STEPS, count, each) for each in etas}
+    eta, plain = min(tried.items(), key=lambda item: item[1]["fid"])
     unguided = measured("none", 0, SWEEP_STEPS, SWEEP_SAMPLES, eta)
     sweep: dict[GuidanceName, list[dict[str, Any]]] = {
         method: [unguided]
@@ -120,7 +118,6 @@ def evaluate(
     best = min(guided, key=lambda row: row["fid"])["guidance_scale"]
     figures = measured("classifier-free", best, STEPS, count, eta)
     figures["fid_floor"] = metrics.fid(real, other[:count])
-    plain = measured("none", 0, STEPS, count, eta)
     kept = ("fid", "label_accuracy", "confidence", "sharpness", "samples")
     figures |= {f"unguided_{key}": plain[key] for key in kept}
     figures["unguided_diversity"] = plain["diversity_of_all"]  # it has no class to stay within
