@@ -145,7 +145,7 @@ def limits(field: Any) -> tuple[Any, Any]:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         return "empty"
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} with shape {value.shape}"
