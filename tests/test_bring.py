@@ -135,6 +135,14 @@ def test_what_cannot_be_used_is_one_sentence(page: gr.Blocks, tmp_path: Path) ->
     assert shown["gan-own-diagram"] == gr.skip()
 
 
+def test_a_refusal_goes_with_the_file_that_was_refused(page: gr.Blocks, tmp_path: Path) -> None:
+    path = tmp_path / "notes.pth"
+    path.write_text("hello")
+    (said,) = (key for key, text in drop(page, path).items() if "notes.pth" in str(text))
+    found = event(page, "gan-own-file", "clear")
+    assert ([block.elem_id for block in found.outputs], found.fn()) == ([said], "")
+
+
 def test_a_model_that_is_gone_leaves_the_choosers(
     page: gr.Blocks, registry: Registry, tmp_path: Path
 ) -> None:
