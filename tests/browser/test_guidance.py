@@ -180,7 +180,7 @@ def test_scales_are_plotted_as_measured_and_redrawn_live(guidance: Visitor) -> N
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("digits", "giraffe", "“giraffe” is no class; write classes from 0 to 9 or: 0, 1"),
+        ("digits", "giraffe", "“giraffe” is no class; write classes from 0 to 9."),
         ("digits", "3 12", "labels is 12, but must be whole numbers from 0 to 9"),
         ("seed", -1, "seed is -1, but must be a whole number from 0 to 4294967295"),
         ("steps", 0, "num_inference_steps is 0, but must be a whole number from 1 to 1000"),

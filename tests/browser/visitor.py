@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Locator, Request, expect
 
 PATIENCE = 120_000  # milliseconds that a busy two-core machine may take for one thing on the page
 expect.set_options(timeout=PATIENCE)
@@ -134,6 +134,13 @@ class Visitor:
         """The pictures of a gallery or an image, once there are ``count`` of them."""
         images = self.find(name).locator("img")
         expect(images).to_have_count(count, timeout=PATIENCE)
+        for _ in range(20):
+            try:
+                return [Picture(**seen) for seen in images.evaluate_all(LOOK)]
+            except Error as error:  # a preview that gave way to the next while it was decoded
+                if "EncodingError" not in str(error):
+                    raise
+                self.page.wait_for_timeout(250)
         return [Picture(**seen) for seen in images.evaluate_all(LOOK)]
 
     def overflow(self) -> int:
