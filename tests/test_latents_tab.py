@@ -214,12 +214,14 @@ def test_a_drawn_digit_is_encoded_by_each_vae_and_noised_and_denoised(registry: 
     assert (diffusion.start_timestep, diffusion.count) == (240, 4)  # type: ignore[attr-defined]
     assert last["latents-draw-restored"].count("<img") == 3
     assert last["latents-draw-denoised"].count("<img") == 12
-    # all codes are alike here, and the first is taken for the picture's own
-    assert "Nearest test code: class b, 0.00 away." in last["latents-draw-places"]
+    assert "Nearest test code: class a, 0.00 away." in last["latents-draw-places"]
     assert "--z1:0.000;--z2:1.000" in last["latents-draw-places"]
 
 
 def test_while_nothing_is_drawn_a_test_picture_is_given(registry: Any) -> None:
+    client = answering(answer)
+    last = press(registry, client, "latents-draw-generate", "", 1, True, 240)
+    assert "Nearest test code: class b, 0.00 away." in last["latents-draw-places"], "not itself"
     client = answering(answer)
     press(registry, client, "latents-draw-generate", "", 3, True, 240)
     known = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)

@@ -84,19 +84,17 @@ def _unpickled(path: Path) -> Any:
     _check_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not _is_archive_or_pickle(path):
-            raise BrokenCheckpoint("it was not written by torch.save().") from error
-        raise BrokenCheckpoint(_unpickling(str(error))) from error
     except Exception as error:
+        if isinstance(error, pickle.UnpicklingError) and _holds_a_pickle(path):
+            raise BrokenCheckpoint(_unpickling(str(error))) from error
         raise BrokenCheckpoint("it is cut short or was not written by torch.save().") from error
 
 
-def _is_archive_or_pickle(path: Path) -> bool:
-    """Whether a file begins like a ZIP or like a pickle of protocol 2 or later, as torch writes."""
+def _holds_a_pickle(path: Path) -> bool:
+    """Whether a file is an archive, or begins like a pickle of protocol 2 or later."""
     with path.open("rb") as file:
         begin = file.read(2)
-    return begin == b"PK" or (begin[:1] == b"\x80" and 2 <= begin[1] <= 5)
+    return begin in (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5") or zipfile.is_zipfile(path)
 
 
 def _unpickling(trouble: str) -> str:

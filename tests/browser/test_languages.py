@@ -41,8 +41,11 @@ def test_the_switch_and_an_address_choose_the_language(browser: Browser, app_url
 
 def test_no_sentence_is_half_translated(browser: Browser, app_url: str):
     visitor = Visitor(browser.new_context(locale="zh-CN"), app_url)
-    for tab in ("guide", "vae", "gan", "latents", "guidance", "sd", "compare", "train"):
+    names = ["guide", "vae", "gan", "latents", "guidance", "stable-diffusion", "compare", "train"]
+    for number, tab in enumerate(names):
         visitor.page.goto(f"{app_url}?lang=zh-CN&tab={tab}")
+        opened = visitor.page.get_by_role("tab").nth(number)
+        expect(opened).to_have_attribute("aria-selected", "true")
         expect(visitor.page.locator("html")).to_have_attribute("lang", "zh-CN")
         visitor.wait_until_quiet()
         assert visitor.page.evaluate(MIXED) == [], tab

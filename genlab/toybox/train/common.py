@@ -98,22 +98,22 @@ def publish(save: Callable[[Path], object], folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def kept_tensor(file: Path, settings: str, make: Callable[[], Tensor]) -> Tensor:
-    """A tensor that takes long to make, read from `file` if the same settings left it there.
+def kept_latents(file: Path, settings: str, make: Callable[[], Tensor]) -> Tensor:
+    """Latents that take long to make, read from `file` if the same settings left it there.
 
     Args:
-        file: where it is kept.
-        settings: what it depends on; what other settings left there is replaced.
-        make: makes it.
+        file: where they are kept.
+        settings: what they depend on; what other settings left there is replaced.
+        make: makes them.
     """
     if file.exists():
         kept = torch.load(file, weights_only=True, map_location="cpu")
         if kept.get("settings") == settings:
-            return kept["values"]
-    values = make()
+            return kept["latents"]
+    latents = make()
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"settings": settings, "values": values.cpu()}, file)
-    return values
+    torch.save({"settings": settings, "latents": latents.cpu()}, file)
+    return latents
 
 
 def time_spent(folder: Path) -> tuple[int, float] | None:

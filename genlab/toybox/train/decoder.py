@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from genlab.toybox.composer import to_network
 from genlab.toybox.train.autoencoder import TWO_OBJECTS, reconstruction_loss
-from genlab.toybox.train.common import kept_tensor, make_composer, prepare_cpu
+from genlab.toybox.train.common import kept_latents, make_composer, prepare_cpu
 from genlab.toybox.train.patch_discriminator import (
     PatchDiscriminator,
     in_proportion,
@@ -79,7 +79,7 @@ def drawn_latents(
         return torch.cat(parts)
 
     settings = repr((DRAWN, DRAWN_TOGETHER, TWO_OBJECTS, GUIDANCE_SCALE, INFERENCE_STEPS))
-    return kept_tensor(file, settings, draw).to(pipeline.device), scenes
+    return kept_latents(file, settings, draw).to(pipeline.device), scenes
 
 
 def train_decoder(

@@ -17,7 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from genlab.toybox.clip_network import WIDTH
 from genlab.toybox.composer import to_network
 from genlab.toybox.train.clip import tokenize
-from genlab.toybox.train.common import kept_tensor, make_composer, prepare_cpu
+from genlab.toybox.train.common import kept_latents, make_composer, prepare_cpu
 from genlab.toybox.world import Scene, World
 from genlab.training.trainer import Trainer, warmup_hold_fall
 
@@ -103,7 +103,7 @@ def encode_pictures(
         return torch.cat(chunks)
 
     settings = repr((PICTURES, TWO_OBJECTS, DIGITS, OFTEN, CLEAR_GARMENTS))
-    return kept_tensor(file, settings, encode).to(device), scenes
+    return kept_latents(file, settings, encode).to(device), scenes
 
 
 def captioned(

@@ -42,12 +42,12 @@
     patterns.sort((one, other) => other[3] - one[3]);
   };
 
-  /** The translation of a whole text; null if there is none. */
-  const whole = (text) => {
+  /** The translation of a whole text by a key whose places take only values that fit; or null. */
+  const whole = (text, fits = () => true) => {
     if (texts.has(text)) return texts.get(text);
     for (const [expression, names, own] of patterns) {
       const found = text.match(expression);
-      if (!found) continue;
+      if (!found || !found.slice(1).every(fits)) continue;
       const values = Object.fromEntries(names.map((name, k) => [name, said(found[k + 1]) ?? found[k + 1]]));
       return own.replace(/\{(\w+)\}/g, (_, name) => values[name]);
     }
@@ -58,7 +58,6 @@
   const said = (text) => {
     const plain = text.replace(/\s+/g, " ").trim();
     if (!/[A-Za-z]/.test(plain)) return null;
-    if (texts.has(plain)) return texts.get(plain);
     const sentences = plain.split(SENTENCE_END);
     if (sentences.length < 2) return whole(plain);
     const parts = inRuns(sentences);
@@ -66,27 +65,18 @@
     return whole(plain) ?? (parts.some((part) => part.own !== null) ? joined(parts) : null);
   };
 
-  /** Sentences in the longest runs that an entry knows; one that none knows has own: null. */
+  /** Sentences in the longest runs that one key knows, with no sentence's end in a place of it. */
   const inRuns = (sentences) => {
     const parts = [];
-    for (let at = 0; at < sentences.length;) {
-      let count = sentences.length - at;
+    for (let at = 0, end; at < sentences.length; at = end) {
       let own = null;
-      for (; count > 0 && own === null; count -= 1) own = ofRun(sentences.slice(at, at + count));
-      count += 1;
-      parts.push({ english: sentences.slice(at, at + count).join(" "), own });
-      at += count;
+      for (end = sentences.length; end > at && own === null; end -= 1) {
+        own = whole(sentences.slice(at, end).join(" "), (value) => !SENTENCE_END.test(value));
+      }
+      end += 1;
+      parts.push({ english: sentences.slice(at, end).join(" "), own });
     }
     return parts;
-  };
-
-  /** The translation of sentences as one entry; the places of a key don't reach over their ends. */
-  const ofRun = (run) => {
-    const text = run.join(" ");
-    if (run.length === 1 || texts.has(text)) return whole(text);
-    const pattern = patterns.find(([expression]) => expression.test(text));
-    const values = pattern ? text.match(pattern[0]).slice(1) : [];
-    return pattern && values.every((value) => !SENTENCE_END.test(value)) ? whole(text) : null;
   };
 
   const joined = (parts) => parts.map((part) => part.own ?? ` ${part.english} `).join("").trim();

@@ -208,7 +208,7 @@ def _whole(picture: str, told: str = "") -> str:
 
 def table(code: np.ndarray, kl: np.ndarray, images: np.ndarray) -> str:
     """A row of pictures for each dimension, with what it tells in nats and where the code is."""
-    rows = []
+    rows, ruler = [], _ruler()
     for k, dimension in enumerate(most(kl)):
         own = images[1 + k * TILES : 1 + (k + 1) * TILES]
         at = np.linspace(-REACH, REACH, TILES)
@@ -218,7 +218,7 @@ def table(code: np.ndarray, kl: np.ndarray, images: np.ndarray) -> str:
             f'<div class="way dimension"><b>{k + 1}: z{_low(dimension + 1)}'
             f"<small>{kl[dimension]:.2f} nats</small></b><div>"
             f"{grid(own, columns=TILES, alts=alts)}"
-            f'<p class="ruler"><i style="{here}"></i>{_ruler()}</p></div></div>'
+            f'<p class="ruler"><i style="{here}"></i>{ruler}</p></div></div>'
         )
     return "".join(rows)
 

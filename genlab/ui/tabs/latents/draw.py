@@ -129,7 +129,7 @@ def build(context: AppContext) -> None:
             updates[0] = restored(given, titles, [r.images[0] for _, r in encoded])
             known = _examples(context)
             updates[2] = placed(
-                [(e.title, r.extras["mu"]) for e, r in encoded if flat(e)], known, PLACED
+                [(e.title, r.extras["mu"]) for e, r in encoded if flat(e)], known, PLACED, given
             )
         for entry, result in done:
             if entry.family == "pixel_diffusion":

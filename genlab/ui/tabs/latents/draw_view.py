@@ -49,18 +49,23 @@ def denoised_rows(result: Result | None, times: int) -> str:
     return f"<p>Begun at t = {t:.0f}.</p>" + "".join(rows)
 
 
-def placed(codes: Sequence[tuple[str, np.ndarray]], known: Examples, count: int) -> str:
+def placed(
+    codes: Sequence[tuple[str, np.ndarray]], known: Examples, count: int, given: np.ndarray
+) -> str:
     """The planes of VAEs of two numbers, with the code of the picture among those of test pictures.
 
     Args:
         codes: title and mu, (1 + N, 2), the picture's own first.
         known: whose first ``count`` pictures the others are.
+        given: the picture, uint8 (H, W), which may be one of them.
     """
     planes = []
     labels = known.labels[:count]
+    itself = (known.images[:count] == given).all(axis=(1, 2))
     for title, mu in codes:
         own, others = mu[0], mu[1:]
-        plane = codes_alone(others, labels, known.classes, farthest([mu]), (own[0], own[1]))
+        at = own[0], own[1]
+        plane = codes_alone(others, labels, known.classes, farthest([mu]), at, itself)
         planes.append(f"<div><h3>{escape(title)}</h3>{plane}</div>")
     return f'<div class="two-planes">{"".join(planes)}</div>'
 

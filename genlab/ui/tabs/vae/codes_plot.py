@@ -70,15 +70,14 @@ def codes_alone(
     classes: Sequence[str],
     reach: float,
     own: tuple[float, float],
+    itself: np.ndarray,
 ) -> str:
     """The codes without decoded pictures, and the mark at a code of one's own; see ``plane``.
 
-    The nearest code is another picture's: if this one is a test picture, its own is among them.
+    The nearest code that is named is another picture's, one that is not ``itself``, bool (N,).
     """
     dots, caption = _dots(mu, labels, classes, reach)
-    away = np.hypot(mu[:, 0] - own[0], mu[:, 1] - own[1])
-    if away.min() < 1e-4:
-        away[away.argmin()] = np.inf
+    away = np.where(itself, np.inf, np.hypot(mu[:, 0] - own[0], mu[:, 1] - own[1]))
     name = classes[int(labels[away.argmin()])]
     told = f"Nearest test code: class {name}, {away.min():.2f} away."
     alt = f"{len(mu):,} codes of test pictures, and that of this one"
